@@ -1,0 +1,30 @@
+"""Object pose and shape from one RGB-D frame.
+
+    import crisp
+    model = crisp.load("bundled")
+    frame = crisp.Frame.from_files("rgb.png", "depth.png", "camera.json")
+    results = model.estimate(frame, masks)
+"""
+
+from __future__ import annotations
+
+from crisp.errors import InputError
+from crisp.types import Frame, Result
+
+__version__ = "0.1.0"
+__all__ = ["Frame", "InputError", "Result", "__version__", "load"]
+
+
+def load(source: str = "bundled", *, device: str | None = None) -> Model:  # noqa: F821
+    """A model ready to estimate: "bundled", a checkpoint folder, or (later) a hub id.
+
+    Args:
+        source: name of a bundled model or path of a checkpoint folder.
+        device: "cpu", "cuda", ... ; by default a GPU where there is one.
+
+    Raises:
+        InputError: there is no such checkpoint, or its files do not match their hashes.
+    """
+    from crisp.model import load_model
+
+    return load_model(source, device=device)

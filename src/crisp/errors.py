@@ -1,0 +1,34 @@
+"""The two ways in which an input can be unusable, told apart because one stops a run and one does not."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Status = Literal[
+    "ok",
+    "mask_empty",
+    "mask_size",
+    "depth_missing",
+    "too_few_points",
+    "registration_failed",
+    "no_surface",
+]
+
+
+class InputError(ValueError):
+    """What was handed in cannot be used. The message is one sentence: what is wrong, and what would be right.
+
+    The command line prints it and exits with code 2.
+    """
+
+
+class ObjectFailure(Exception):
+    """One object of a frame cannot be estimated; its siblings go on.
+
+    Carries the status that `results.json` reports and a sentence for a person.
+    """
+
+    def __init__(self, status: Status, message: str) -> None:
+        super().__init__(message)
+        self.status: Status = status
+        self.message = message
