@@ -1,0 +1,260 @@
+"""Pose from pose-normalised coordinates (method.md, section 3): weighted Procrustes and batched RANSAC.
+
+Both find T_camera_object, the motion z -> R z + t of SE(3) (no scale, det R = +1) from object points to
+measured points. The first is differentiable; the second is robust, draws once per object, and is not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import roma
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from crisp.errors import InputError
+from crisp.geometry.pose import apply, from_rotation_translation
+
+MIN_POINTS = 4
+# A second principal spread below this share of the first makes a line, and the turn about a line is free.
+MIN_SPREAD_RATIO = 1e-3
+# The rotation moves at most 1 / (2 eps) times as much as the correlation matrix, relative to its norm.
+GRADIENT_EPS = 1e-3
+
+
+@dataclass(frozen=True)
+class RegistrationConfig:
+    """Settings of `register`.
+
+    Args:
+        hypotheses: draws per object.
+        sample: points per draw (at least 3).
+        inlier_m: a point agrees with a pose when its residual is below this, metres.
+        refits: weighted refits after the draws, the first ones with a wider kernel.
+        scoring_points: at most this many points per object judge the draws; all judge the refits.
+        seed: of the draws. An object's pose depends on the seed, never on its neighbours in the batch.
+    """
+
+    hypotheses: int = 256
+    sample: int = 4
+    inlier_m: float = 0.01
+    refits: int = 5
+    scoring_points: int = 512
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.hypotheses < 1 or self.sample < 3 or self.refits < 0 or self.scoring_points < MIN_POINTS:
+            raise InputError(
+                "registration needs hypotheses >= 1, sample >= 3, refits >= 0 and scoring_points >= 4, got "
+                f"{self.hypotheses}, {self.sample}, {self.refits} and {self.scoring_points}."
+            )
+        if not self.inlier_m > 0:
+            raise InputError(f"inlier_m must be a positive length in metres, got {self.inlier_m}.")
+
+
+@dataclass(frozen=True, eq=False)
+class Registration:
+    """What `register` found for a batch.
+
+    Args:
+        T_camera_object: (B, 4, 4) float64; the identity where not ok.
+        inlier_share: (B,) share of the valid points with a residual below inlier_m; 0 where not ok.
+        residual_m: (B, N) distance of each point from its place under the pose; infinite for points that do
+            not count and for objects that are not ok.
+        ok: (B,) False where fewer than four points agree, or where those lie on a line or in a point.
+    """
+
+    T_camera_object: Float[Tensor, "b 4 4"]
+    inlier_share: Float[Tensor, " b"]
+    residual_m: Float[Tensor, "b n"]
+    ok: Bool[Tensor, " b"]
+
+
+def weighted_procrustes(
+    pnc: Float[Tensor, "*b n 3"], points_camera: Float[Tensor, "*b n 3"], weights: Float[Tensor, "*b n"]
+) -> Float[Tensor, "*b 4 4"]:
+    """T_camera_object minimising sum_i w_i |R z_i + t - x_i|^2 over SE(3) (section 3).
+
+    Differentiable with respect to all three. Where the points leave the rotation open (on a line, in a point,
+    or no weight at all) it is one of the best, and the gradient is damped, never NaN.
+
+    Args:
+        pnc: z, metres, object frame.
+        points_camera: x, metres, camera frame.
+        weights: not negative; points of weight zero have no influence, but must be finite.
+    """
+    total = weights.sum(-1, keepdim=True)
+    share = (weights / total.clamp(min=torch.finfo(weights.dtype).tiny)).unsqueeze(-1)
+    z_mean, x_mean = (share * pnc).sum(-2), (share * points_camera).sum(-2)
+    correlation = (share * (points_camera - x_mean.unsqueeze(-2))).mT @ (pnc - z_mean.unsqueeze(-2))
+    # The best rotation ignores the correlation's size; dividing by it makes the damping relative.
+    size = correlation.detach().square().sum((-1, -2), keepdim=True).sqrt()
+    unit = correlation / size.clamp(min=torch.finfo(size.dtype).tiny ** 0.5)
+    R = roma.special_procrustes(unit, gradient_eps=GRADIENT_EPS)
+    return from_rotation_translation(R, x_mean - (R @ z_mean.unsqueeze(-1))[..., 0])
+
+
+def draw_samples(valid: Bool[Tensor, "b n"], config: RegistrationConfig) -> Int[Tensor, "b h s"]:
+    """Indices of the minimal samples: each uniform among the object's valid points (0 where it has none).
+
+    A sample may hold a point twice, which is rare and yields one poor draw. The random numbers are shared by
+    all objects, so that an object's draws do not depend on its batch.
+    """
+    generator = torch.Generator().manual_seed(config.seed)
+    uniform = torch.rand(config.hypotheses, config.sample, generator=generator, dtype=torch.float64)
+    count = valid.sum(-1)
+    rank = (uniform.to(valid.device) * count[:, None, None]).long()
+    return _valid_first(valid).gather(1, rank.flatten(1)).unflatten(1, tuple(rank.shape[1:]))
+
+
+def _valid_first(valid: Bool[Tensor, "b n"]) -> Int[Tensor, "b n"]:
+    return (~valid).to(torch.uint8).argsort(dim=-1, stable=True)
+
+
+def hypotheses(
+    pnc: Float[Tensor, "b n 3"], points_camera: Float[Tensor, "b n 3"], draws: Int[Tensor, "b h s"]
+) -> Float[Tensor, "b h 4 4"]:
+    """The unweighted pose of every draw, all in one batch."""
+    z, x = _gather(pnc, draws), _gather(points_camera, draws)
+    return weighted_procrustes(z, x, torch.ones_like(z[..., 0]))
+
+
+def _gather(points: Float[Tensor, "b n 3"], index: Int[Tensor, "b ..."]) -> Float[Tensor, "b ... 3"]:
+    flat = index.flatten(1).unsqueeze(-1).expand(-1, -1, 3)
+    return points.gather(1, flat).unflatten(1, tuple(index.shape[1:]))
+
+
+def scoring_subset(valid: Bool[Tensor, "b n"], size: int) -> tuple[Int[Tensor, "b m"], Bool[Tensor, "b m"]]:
+    """At most `size` points per object, evenly spaced among its valid ones: indices, and which count."""
+    wanted = min(size, valid.shape[1])
+    count = valid.sum(-1, keepdim=True)
+    used = count.clamp(max=wanted)
+    k = torch.arange(wanted, device=valid.device).expand(len(valid), -1)
+    counts = k < used
+    rank = torch.where(counts, (k * count) // used.clamp(min=1), 0)
+    return _valid_first(valid).gather(1, rank), counts
+
+
+def truncated_cost(
+    T_camera_object: Float[Tensor, "b h 4 4"],
+    pnc: Float[Tensor, "b m 3"],
+    points_camera: Float[Tensor, "b m 3"],
+    *,
+    counts: Bool[Tensor, "b m"],
+    inlier_m: float,
+) -> Float[Tensor, "b h"]:
+    """MSAC: sum over points of min(|R z + t - x|^2, inlier_m^2), for every hypothesis.
+
+    |R z + t - x|^2 is linear in (R, R't, t, |t|^2), so one matrix product evaluates all pairs. It loses half
+    the digits, of which float64 on centred points has plenty.
+    """
+    R, t = T_camera_object[..., :3, :3], T_camera_object[..., :3, 3]
+    turned = (R.mT @ t.unsqueeze(-1))[..., 0]
+    unknowns = torch.cat([R.flatten(-2), turned, t, t.square().sum(-1, keepdim=True)], dim=-1)
+    products = (points_camera.unsqueeze(-1) * pnc.unsqueeze(-2)).flatten(-2)
+    constant = (pnc.square() + points_camera.square()).sum(-1)
+    features = torch.cat([-2 * products, 2 * pnc, -2 * points_camera, torch.ones_like(pnc[..., :1])], dim=-1)
+    squared = torch.baddbmm(constant.unsqueeze(1), unknowns, features.mT)
+    return (squared.clamp_(0, inlier_m**2) @ counts.to(squared.dtype).unsqueeze(-1))[..., 0]
+
+
+@torch.no_grad()
+def register(
+    pnc: Float[Tensor, "b n 3"],
+    points_camera: Float[Tensor, "b n 3"],
+    valid: Bool[Tensor, "b n"],
+    config: RegistrationConfig | None = None,
+) -> Registration:
+    """Robust pose of every object of a batch (section 3): all draws at once, then weighted refits.
+
+    Points that are not valid, or not finite, never count. A hopeless object raises nothing: its `ok` is
+    False. Deterministic, without gradient (`weighted_procrustes` has one).
+    """
+    config = config or RegistrationConfig()
+    if valid.shape[1] < MIN_POINTS:
+        return _nothing_found(valid)
+    valid = valid & pnc.isfinite().all(-1) & points_camera.isfinite().all(-1)
+    z, z_mean = _centred(pnc, valid)
+    x, x_mean = _centred(points_camera, valid)
+    T = _best_draw(z, x, valid, config)
+    T = _refit(T, z, x, valid=valid, config=config)
+    residual_m = _residual(T, z, x)
+    inlier = valid & (residual_m < config.inlier_m)
+    ok = (inlier.sum(-1) >= MIN_POINTS) & _spread(z, inlier, config) & _spread(x, inlier, config)
+    t = T[:, :3, 3] + x_mean - (T[:, :3, :3] @ z_mean.unsqueeze(-1))[..., 0]
+    T_camera_object = from_rotation_translation(T[:, :3, :3], t)
+    share = inlier.sum(-1).double() / valid.sum(-1).clamp(min=1)
+    return Registration(
+        T_camera_object=torch.where(ok[:, None, None], T_camera_object, torch.eye(4).to(T)),
+        inlier_share=torch.where(ok, share, 0.0),
+        residual_m=torch.where(valid & ok[:, None], residual_m, torch.inf),
+        ok=ok,
+    )
+
+
+def _nothing_found(valid: Bool[Tensor, "b n"]) -> Registration:
+    nothing = torch.zeros(valid.shape[0], dtype=torch.float64, device=valid.device)
+    return Registration(
+        T_camera_object=torch.eye(4).to(nothing).repeat(len(valid), 1, 1),
+        inlier_share=nothing,
+        residual_m=torch.full(valid.shape, torch.inf).to(nothing),
+        ok=nothing > 0,
+    )
+
+
+def _centred(
+    points: Float[Tensor, "b n 3"], valid: Bool[Tensor, "b n"]
+) -> tuple[Float[Tensor, "b n 3"], Float[Tensor, "b 3"]]:
+    """Float64, valid points about their mean, the others at zero."""
+    clean = torch.where(valid.unsqueeze(-1), points.double(), 0.0)
+    mean = clean.sum(1) / valid.sum(-1, keepdim=True).clamp(min=1)
+    return torch.where(valid.unsqueeze(-1), clean - mean.unsqueeze(1), 0.0), mean
+
+
+def _best_draw(
+    z: Float[Tensor, "b n 3"],
+    x: Float[Tensor, "b n 3"],
+    valid: Bool[Tensor, "b n"],
+    config: RegistrationConfig,
+) -> Float[Tensor, "b 4 4"]:
+    drawn = hypotheses(z, x, draw_samples(valid, config))
+    subset, counts = scoring_subset(valid, config.scoring_points)
+    cost = truncated_cost(
+        drawn, _gather(z, subset), _gather(x, subset), counts=counts, inlier_m=config.inlier_m
+    )
+    return drawn[torch.arange(len(drawn), device=drawn.device), cost.argmin(-1)]
+
+
+def _refit(
+    T: Float[Tensor, "b 4 4"],
+    z: Float[Tensor, "b n 3"],
+    x: Float[Tensor, "b n 3"],
+    *,
+    valid: Bool[Tensor, "b n"],
+    config: RegistrationConfig,
+) -> Float[Tensor, "b 4 4"]:
+    """Tukey's biweight, its reach falling from 3 to 1 inlier_m; with too few points in reach a pose stays."""
+    for reach_m in torch.linspace(3.0, 1.0, config.refits).mul(config.inlier_m).tolist():
+        relative = (_residual(T, z, x) / reach_m).clamp(max=1)
+        weights = (1 - relative.square()).square() * valid
+        enough = (weights > 0).sum(-1) >= MIN_POINTS
+        T = torch.where(enough[:, None, None], weighted_procrustes(z, x, weights), T)
+    return T
+
+
+def _residual(
+    T: Float[Tensor, "b 4 4"], z: Float[Tensor, "b n 3"], x: Float[Tensor, "b n 3"]
+) -> Float[Tensor, "b n"]:
+    return (apply(T, z) - x).norm(dim=-1)
+
+
+def _spread(
+    points: Float[Tensor, "b n 3"], counts: Bool[Tensor, "b n"], config: RegistrationConfig
+) -> Bool[Tensor, " b"]:
+    """Whether the points that count span at least a plane."""
+    centred, _ = _centred(points, counts)
+    covariance = centred.mT @ centred / counts.sum(-1).clamp(min=1)[:, None, None]
+    eigenvalues = torch.linalg.eigvalsh(covariance)
+    first, second = eigenvalues[:, 2], eigenvalues[:, 1]
+    return (first > (MIN_SPREAD_RATIO * config.inlier_m) ** 2) & (second > MIN_SPREAD_RATIO**2 * first)

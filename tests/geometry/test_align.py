@@ -1,0 +1,235 @@
+"""Registration: known answers, robustness, degenerate inputs, and a plain loop that agrees."""
+
+import pytest
+import torch
+
+from crisp.errors import InputError
+from crisp.geometry import align, pose
+from crisp.geometry.align import RegistrationConfig, register, weighted_procrustes
+
+SMALL = RegistrationConfig(hypotheses=64)
+
+
+def _poses(n, generator):
+    t = torch.rand(n, 3, generator=generator, dtype=torch.float64) + torch.tensor([-0.5, -0.5, 0.5])
+    return pose.from_rotation_translation(pose.random_rotation(n, generator), t)
+
+
+def _scene(objects=3, points=400, *, outliers=0.0, noise_m=0.0, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    z = (torch.rand(objects, points, 3, generator=g, dtype=torch.float64) - 0.5) * 0.2
+    T = _poses(objects, g)
+    x = pose.apply(T, z) + noise_m * torch.randn(z.shape, generator=g, dtype=torch.float64)
+    bad = torch.rand(objects, points, generator=g) < outliers
+    gross = 0.3 * torch.randn(z.shape, generator=g, dtype=torch.float64)
+    return z, torch.where(bad[..., None], x + gross, x), T, bad
+
+
+def test_procrustes_worked_case():
+    # A quarter turn about z takes (1,0,0) to (0,1,0) and (0,2,0) to (-2,0,0); then all moves by (5,6,7).
+    z = torch.tensor([[[1.0, 0, 0], [0, 2, 0], [0, 0, 3]]])
+    x = torch.tensor([[[5.0, 7, 7], [3, 6, 7], [5, 6, 10]]])
+    expected = torch.tensor([[[0.0, -1, 0, 5], [1, 0, 0, 6], [0, 0, 1, 7], [0, 0, 0, 1]]])
+    torch.testing.assert_close(weighted_procrustes(z, x, torch.ones(1, 3)), expected, atol=1e-5, rtol=0)
+
+
+def test_procrustes_weights_silence_and_repeat_points():
+    z, x, T, bad = _scene(outliers=0.3)
+    torch.testing.assert_close(weighted_procrustes(z, x, (~bad).double()), T, atol=1e-9, rtol=0)
+    # Weight 2 is the same as the point twice.
+    x = x + 0.01 * torch.randn(x.shape, generator=torch.Generator().manual_seed(5), dtype=x.dtype)
+    weights = torch.ones_like(z[..., 0])
+    weights[:, :50] = 2
+    twice = [torch.cat([p, p[:, :50]], dim=1) for p in (z, x)]
+    torch.testing.assert_close(
+        weighted_procrustes(z, x, weights), weighted_procrustes(*twice, torch.ones_like(twice[0][..., 0]))
+    )
+
+
+def test_procrustes_is_the_minimum():
+    z, x, _, _ = _scene(noise_m=0.02, seed=3)
+    w = torch.rand(z.shape[:2], generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    T = weighted_procrustes(z, x, w)
+
+    def cost(T):
+        return (w * (pose.apply(T, z) - x).square().sum(-1)).sum(-1)
+
+    steps = 1e-3 * torch.randn(20, 3, 6, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    assert all((cost(T @ pose.exp(step)) > cost(T)).all() for step in steps)
+
+
+def test_procrustes_never_returns_a_reflection():
+    z, _, _, _ = _scene()
+    mirrored = z * torch.tensor([1.0, 1.0, -1.0])
+    R = weighted_procrustes(z, mirrored, torch.ones_like(z[..., 0]))[:, :3, :3]
+    torch.testing.assert_close(torch.linalg.det(R), torch.ones(3, dtype=torch.float64))
+
+
+def test_procrustes_gradient_matches_finite_differences():
+    z, x, _, _ = _scene(objects=2, points=6, noise_m=0.01)
+    w = torch.linspace(0.5, 1.5, 6, dtype=torch.float64).expand(2, 6).clone().requires_grad_()
+    # gradient_eps damps the derivative slightly, hence the tolerance.
+    assert torch.autograd.gradcheck(
+        weighted_procrustes, (z.requires_grad_(), x.requires_grad_(), w), atol=1e-3, rtol=1e-3
+    )
+
+
+DEGENERATE = {
+    "plane": [0.1, 0.1, 0.0],
+    "disc": [0.1, 0.1, 1e-9],
+    "needle": [0.1, 1e-5, 1e-5],
+    "line": [0.1, 0.0, 0.0],
+    "point": [0.0, 0.0, 0.0],
+}
+
+
+@pytest.mark.parametrize("extent", DEGENERATE.values(), ids=DEGENERATE.keys())
+@pytest.mark.parametrize("mirror", [1.0, -1.0])
+def test_procrustes_gradient_stays_small_on_degenerate_patches(extent, mirror):
+    g = torch.Generator().manual_seed(0)
+    z = (torch.randn(2, 200, 3, generator=g) * torch.tensor(extent)).requires_grad_()
+    x = z.detach() * torch.tensor([1.0, mirror, 1.0]) + 1e-4 * torch.randn(2, 200, 3, generator=g)
+    T = weighted_procrustes(z, x, torch.ones(2, 200))
+    (pose.apply(T, z) - x).square().sum(-1).mean().backward()
+    assert T.isfinite().all()
+    assert torch.linalg.det(T[:, :3, :3]).min() > 0.999
+    # Even a free rotation contributes little: without it the gradient of a mean square is 2 |residual| / n.
+    assert z.grad is not None
+    assert z.grad.isfinite().all()
+    assert z.grad.norm(dim=-1).max() < 0.05
+
+
+def test_procrustes_without_weight_is_finite():
+    z, x, _, _ = _scene()
+    z.requires_grad_()
+    T = weighted_procrustes(z, x, torch.zeros_like(z[..., 0]))
+    T.sum().backward()
+    assert T.isfinite().all()
+    assert z.grad is not None
+    assert z.grad.isfinite().all()
+
+
+def test_register_survives_forty_percent_gross_outliers():
+    z, x, T, bad = _scene(objects=4, points=1000, outliers=0.4, noise_m=0.001)
+    found = register(z.float(), x.float(), torch.ones_like(bad))
+    assert found.ok.all()
+    assert pose.rotation_angle_deg(found.T_camera_object[:, :3, :3], T[:, :3, :3]).max() < 0.2
+    assert (found.T_camera_object - T)[:, :3, 3].norm(dim=-1).max() < 3e-4
+    torch.testing.assert_close(found.inlier_share, (~bad).double().mean(-1), atol=0.01, rtol=0)
+    assert found.residual_m[~bad].max() < 0.01
+
+
+def test_register_is_exact_on_exact_points():
+    z, x, T, bad = _scene(outliers=0.2)
+    found = register(z, x, torch.ones_like(bad), SMALL)
+    torch.testing.assert_close(found.T_camera_object, T, atol=1e-9, rtol=0)
+
+
+def test_register_ignores_padding_whatever_it_holds():
+    z, x, _, bad = _scene(noise_m=0.001)
+    plain = register(z, x, torch.ones_like(bad), SMALL)
+    valid = torch.cat([torch.ones_like(bad), torch.zeros_like(bad)], dim=1)
+    zero = torch.zeros_like(z)
+    for junk in (zero, torch.full_like(z, torch.nan), zero + 1e6):
+        padded = register(torch.cat([z, junk], 1), torch.cat([x, junk], 1), valid, SMALL)
+        torch.testing.assert_close(padded.T_camera_object, plain.T_camera_object)
+        torch.testing.assert_close(padded.inlier_share, plain.inlier_share)
+        assert padded.residual_m[:, 400:].isinf().all()
+
+
+def test_register_of_an_object_does_not_depend_on_its_batch_and_repeats():
+    z, x, _, bad = _scene(outliers=0.4, noise_m=0.002)
+    valid = torch.ones_like(bad)
+    valid[0, 100:] = False
+    together = register(z, x, valid, SMALL)
+    for b in range(3):
+        alone = register(z[b : b + 1], x[b : b + 1], valid[b : b + 1], SMALL)
+        torch.testing.assert_close(alone.T_camera_object[0], together.T_camera_object[b])
+    assert register(z, x, valid, SMALL).T_camera_object.equal(together.T_camera_object)
+
+
+def test_register_moves_with_the_camera():
+    z, x, _, bad = _scene(outliers=0.3, noise_m=0.002)
+    move = _poses(3, torch.Generator().manual_seed(9))
+    valid = torch.ones_like(bad)
+    moved = register(z, pose.apply(move, x), valid, SMALL).T_camera_object
+    torch.testing.assert_close(moved, move @ register(z, x, valid, SMALL).T_camera_object, atol=1e-7, rtol=0)
+
+
+def test_register_reports_hopeless_objects_and_keeps_their_neighbours():
+    z, x, T, bad = _scene(objects=6)
+    valid = torch.ones_like(bad)
+    valid[0] = False
+    valid[1, 3:] = False
+    z[2], x[2] = 0.05, 0.5
+    z[3, :, 1:] = 0
+    x[3] = pose.apply(T[3], z[3])
+    z[4] = torch.nan
+    found = register(z, x, valid, SMALL)
+    assert found.ok.tolist() == [False] * 5 + [True]
+    assert found.T_camera_object.isfinite().all()
+    assert found.inlier_share[:5].eq(0).all()
+    assert not found.residual_m.isnan().any()
+    torch.testing.assert_close(found.T_camera_object[5], T[5], atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("shape", [(0, 10, 3), (2, 0, 3), (2, 3, 3)])
+def test_register_accepts_empty_batches(shape):
+    found = register(torch.zeros(shape), torch.zeros(shape), torch.ones(shape[:2], dtype=torch.bool), SMALL)
+    assert found.T_camera_object.shape == (shape[0], 4, 4)
+    assert not found.ok.any()
+
+
+def test_register_handles_a_planar_patch():
+    z, _, T, bad = _scene()
+    z[..., 2] = 0
+    found = register(z, pose.apply(T, z), torch.ones_like(bad), SMALL)
+    assert found.ok.all()
+    torch.testing.assert_close(found.T_camera_object, T, atol=1e-8, rtol=0)
+
+
+def test_draws_come_from_valid_points_and_reach_all_of_them():
+    valid = torch.zeros(2, 30, dtype=torch.bool)
+    valid[0, ::3] = True
+    valid[1, 20:] = True
+    draws = align.draw_samples(valid, RegistrationConfig(hypotheses=100))
+    assert draws.shape == (2, 100, 4)
+    for b in range(2):
+        assert set(draws[b].flatten().tolist()) == set(valid[b].nonzero().flatten().tolist())
+
+
+def test_scoring_subset_is_spread_over_the_valid_points():
+    valid = torch.tensor([[True] * 8, [False, True] * 4, [False] * 8])
+    index, counts = align.scoring_subset(valid, 4)
+    # Every second of eight; all four of the odd ones; none of none.
+    assert index[0].tolist() == [0, 2, 4, 6]
+    assert index[1].tolist() == [1, 3, 5, 7]
+    assert counts.sum(-1).tolist() == [4, 4, 0]
+
+
+def test_best_draw_agrees_with_the_plain_loop():
+    z, x, _, bad = _scene(points=120, outliers=0.4, noise_m=0.002)
+    valid = torch.ones_like(bad)
+    config = RegistrationConfig(hypotheses=20, scoring_points=120)
+    draws = align.draw_samples(valid, config)
+    poses = align.hypotheses(z, x, draws)
+    cost = align.truncated_cost(poses, z, x, counts=valid, inlier_m=0.01)
+    for b in range(3):
+        plain = []
+        for h in range(20):
+            pick = draws[b, h]
+            a, c = z[b, pick], x[b, pick]
+            U, _, Vt = torch.linalg.svd((c - c.mean(0)).T @ (a - a.mean(0)))
+            R = U @ torch.diag(torch.tensor([1, 1, torch.linalg.det(U @ Vt)]).to(U)) @ Vt
+            residual = (a := z[b]) @ R.T + (c.mean(0) - R @ z[b, pick].mean(0)) - x[b]
+            plain.append(residual.square().sum(-1).clamp(max=0.01**2).sum().item())
+        torch.testing.assert_close(cost[b], torch.tensor(plain, dtype=torch.float64), atol=1e-9, rtol=1e-6)
+        assert int(cost[b].argmin()) == plain.index(min(plain))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"hypotheses": 0}, {"sample": 2}, {"inlier_m": 0.0}, {"scoring_points": 3}]
+)
+def test_settings_out_of_range_are_refused(wrong):
+    with pytest.raises(InputError):
+        RegistrationConfig(**wrong)
