@@ -1,0 +1,221 @@
+"""Reads data sets in the BOP format: YCB-V, LM-O and the like, what BlenderProc writes, and our own.
+
+Format: https://github.com/thodan/bop_toolkit, docs/bop_datasets_format.md. Millimetres become metres here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from crisp.data.bop_models import MM_PER_M, BopModels, BopObject, entries_by_id
+from crisp.errors import InputError
+from crisp.frame_files import CameraEntry, assemble_frame, camera_entry, numbers, read_mask
+from crisp.types import Frame
+
+COLOUR_FOLDERS = ("rgb", "gray")
+COLOUR_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+DEPTH_ENDINGS = (".png", ".tif", ".tiff")
+RIGID_TOLERANCE = 0.01  # published poses are not exact: LM-O's stray from orthonormal by up to 0.002
+
+
+@dataclass(frozen=True, order=True)
+class FrameKey:
+    """Where a frame is in its split."""
+
+    scene_id: int
+    im_id: int
+
+    @property
+    def frame_id(self) -> str:
+        """The name under which results are written, such as "000001/000003"."""
+        return f"{self.scene_id:06d}/{self.im_id:06d}"
+
+
+@dataclass(frozen=True, eq=False)
+class Instance:
+    """One labelled object of a frame.
+
+    Args:
+        T_camera_object: (4, 4) float64, metres.
+        visib_fract: visible share of the silhouette; NaN where the set does not say.
+        index: place in the frame's list of labels, which names its masks.
+    """
+
+    object_id: int
+    T_camera_object: Float[np.ndarray, "4 4"]
+    visib_fract: float
+    index: int
+
+
+class BopDataset:
+    """One split of a BOP data set. Files are read when first asked for; labels and models may be missing.
+
+    Args:
+        root: the data set's folder.
+        split: such as "train", "test" or "train_pbr".
+
+    Raises:
+        InputError: no such folder, or a split without scenes. All methods raise it, with the file's name, for
+            what is missing, damaged or contradictory.
+    """
+
+    def __init__(self, root: str | Path, split: str) -> None:
+        self.root = Path(root)
+        self.split = split
+        if not self.root.is_dir():
+            raise InputError(f"there is no data set folder {self.root}.")
+        folders = _numbered_folders(self.root / split)
+        if not folders:
+            splits = sorted(path.name for path in self.root.iterdir() if _numbered_folders(path))
+            there = f"the splits there are {', '.join(splits)}" if splits else "no folder there holds scenes"
+            raise InputError(
+                f"{self.root} has no split '{split}' with scene folders such as 000001: {there}."
+            )
+        self._scenes = {scene_id: _Scene(folder) for scene_id, folder in folders.items()}
+
+    @property
+    def scene_ids(self) -> tuple[int, ...]:
+        """The scenes' numbers, rising."""
+        return tuple(sorted(self._scenes))
+
+    @cached_property
+    def keys(self) -> tuple[FrameKey, ...]:
+        """All frames, sorted by scene and image."""
+        return tuple(sorted(FrameKey(s, im_id) for s in self.scene_ids for im_id in self._scenes[s].cameras))
+
+    def load_frame(self, key: FrameKey) -> Frame:
+        """Read a frame's images and camera."""
+        scene = self._scene(key)
+        return assemble_frame(
+            rgb=scene.image_path(COLOUR_FOLDERS, key.im_id, COLOUR_ENDINGS),
+            depth=scene.image_path(("depth",), key.im_id, DEPTH_ENDINGS),
+            entry=scene.camera(key.im_id),
+            source=f"{scene.cameras_path} (image {key.im_id})",
+            frame_id=key.frame_id,
+        )
+
+    def instances(self, key: FrameKey) -> tuple[Instance, ...]:
+        """The frame's labelled objects, in the file's order; needs `scene_gt.json`."""
+        return self._scene(key).instances(key.im_id)
+
+    def mask(self, key: FrameKey, index: int, visible: bool = True) -> Bool[np.ndarray, "h w"]:
+        """The mask of the frame's `index`-th label.
+
+        Args:
+            visible: the visible part, or the whole silhouette where the set has no visible masks; False: the
+                whole silhouette.
+        """
+        folder = self._scene(key).folder
+        name = f"{key.im_id:06d}_{index:06d}.png"
+        paths = [folder / kind / name for kind in (("mask_visib", "mask") if visible else ("mask",))]
+        # The last is read even where it is not there: then its name is in the message.
+        return read_mask(next((path for path in paths if path.is_file()), paths[-1]))
+
+    @property
+    def object_ids(self) -> tuple[int, ...]:
+        """The models whose PLY files are there."""
+        return self._models.object_ids
+
+    @property
+    def objects(self) -> dict[int, BopObject]:
+        """All models by id; reads those that have not been read yet."""
+        return {object_id: self.object(object_id) for object_id in self.object_ids}
+
+    def object(self, object_id: int) -> BopObject:
+        """One model, read once."""
+        return self._models.read(object_id)
+
+    def _scene(self, key: FrameKey) -> _Scene:
+        if key.scene_id not in self._scenes:
+            raise InputError(f"{self.root / self.split} has no scene {key.scene_id:06d}.")
+        return self._scenes[key.scene_id]
+
+    @cached_property
+    def _models(self) -> BopModels:
+        return BopModels(self.root)
+
+
+class _Scene:
+    """One scene's folder; each JSON file is parsed when first needed, and kept."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.cameras_path = folder / "scene_camera.json"
+        self.labels_path = folder / "scene_gt.json"
+        self.infos_path = folder / "scene_gt_info.json"
+
+    @cached_property
+    def cameras(self) -> dict[int, Any]:
+        return entries_by_id(self.cameras_path)
+
+    @cached_property
+    def labels(self) -> dict[int, Any]:
+        if not self.labels_path.is_file():
+            raise InputError(f"{self.folder} has no labels: scene_gt.json is missing.")
+        return entries_by_id(self.labels_path)
+
+    @cached_property
+    def infos(self) -> dict[int, Any]:
+        return entries_by_id(self.infos_path) if self.infos_path.is_file() else {}
+
+    def camera(self, im_id: int) -> CameraEntry:
+        if im_id not in self.cameras:
+            raise InputError(f"{self.cameras_path} has no entry for image {im_id}.")
+        source = f"{self.cameras_path} (image {im_id})"
+        if not isinstance(self.cameras[im_id], dict):
+            raise InputError(f"{source} must be an object with cam_K and depth_scale.")
+        return camera_entry(self.cameras[im_id], source=source)
+
+    def image_path(self, folders: tuple[str, ...], im_id: int, endings: tuple[str, ...]) -> Path:
+        for folder in folders:
+            for ending in endings:
+                path = self.folder / folder / f"{im_id:06d}{ending}"
+                if path.is_file():
+                    return path
+        expected = f"{'/'.join((folders[0], f'{im_id:06d}'))}{endings[0]}"
+        raise InputError(f"{self.folder} has no {expected}, though {self.cameras_path.name} lists the image.")
+
+    def instances(self, im_id: int) -> tuple[Instance, ...]:
+        labels = self.labels.get(im_id)
+        if not isinstance(labels, list):
+            raise InputError(f"{self.labels_path} has no list of objects for image {im_id}.")
+        infos = self.infos.get(im_id, [{}] * len(labels))
+        if not isinstance(infos, list) or len(infos) != len(labels):
+            raise InputError(
+                f"{self.infos_path} must list {len(labels)} objects for image {im_id}, as scene_gt.json does: "
+                "one of the two is stale."
+            )
+        return tuple(self._instance(im_id, index, label, infos[index]) for index, label in enumerate(labels))
+
+    def _instance(self, im_id: int, index: int, label: Any, info: dict[str, Any]) -> Instance:
+        source = f"{self.labels_path} (image {im_id}, object {index})"
+        if not isinstance(label, dict) or not {"obj_id", "cam_R_m2c", "cam_t_m2c"} <= label.keys():
+            raise InputError(f"{source} must have obj_id, cam_R_m2c and cam_t_m2c.")
+        T = np.eye(4)
+        T[:3, :3] = _nearest_rotation(
+            numbers(label["cam_R_m2c"], count=9, what=f"cam_R_m2c in {source}"), source
+        )
+        T[:3, 3] = numbers(label["cam_t_m2c"], count=3, what=f"cam_t_m2c in {source}") / MM_PER_M
+        object_id = int(numbers([label["obj_id"]], count=1, what=f"obj_id in {source}")[0])
+        return Instance(object_id, T, float(info.get("visib_fract", np.nan)), index)
+
+
+def _nearest_rotation(values: Float[np.ndarray, " nine"], source: str) -> Float[np.ndarray, "3 3"]:
+    R = values.reshape(3, 3)
+    if not np.allclose(R @ R.T, np.eye(3), atol=RIGID_TOLERANCE) or np.linalg.det(R) < 0:
+        raise InputError(f"cam_R_m2c in {source} is not a rotation.")
+    left, _, right = np.linalg.svd(R)
+    return left @ right
+
+
+def _numbered_folders(folder: Path) -> dict[int, Path]:
+    if not folder.is_dir():
+        return {}
+    return {int(p.name): p for p in folder.iterdir() if re.fullmatch(r"[0-9]+", p.name) and p.is_dir()}
