@@ -1,0 +1,207 @@
+"""The frozen DINOv2 backbone: from a folder, from the hub, or from a checkpoint's tensors.
+
+Tensors are named as in the files that Meta publishes (`facebook/dinov2-small`); newer versions of
+`transformers` rename them inside the model, and a checkpoint must outlive that.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from crisp.errors import InputError
+from crisp.networks.config import BackboneConfig
+from crisp.networks.features import Features
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_PUBLISHED_NAMES = (
+    (".attention.q_proj.", ".attention.attention.query."),
+    (".attention.k_proj.", ".attention.attention.key."),
+    (".attention.v_proj.", ".attention.attention.value."),
+    (".attention.o_proj.", ".attention.output.dense."),
+)
+
+
+class Backbone(nn.Module):
+    """A vision transformer that is only read: always in evaluation mode, no gradients, float32.
+
+    Args:
+        model: a `transformers` Dinov2Model of this configuration; its parameters are frozen here.
+        config: which blocks are read.
+        image_px: the one image side that it will see; the position embedding is interpolated to it once.
+    """
+
+    model: Any  # a Dinov2Model, named where it is built: importing `transformers` takes seconds
+    positions: Tensor
+
+    def __init__(self, model: nn.Module, config: BackboneConfig, *, image_px: int) -> None:
+        super().__init__()
+        self.model = model.float().eval().requires_grad_(False)
+        self.config = config
+        self.image_px = image_px
+        self.register_buffer("positions", self._interpolated_positions(), persistent=False)
+        self.register_load_state_dict_post_hook(_refresh_positions)
+
+    @classmethod
+    def random(cls, config: BackboneConfig, *, image_px: int) -> Backbone:
+        """Random weights, for tests and for counting."""
+        return cls(_empty_model(config), config, image_px=image_px)
+
+    @classmethod
+    def from_state(cls, config: BackboneConfig, state: Mapping[str, Tensor], *, image_px: int) -> Backbone:
+        """From tensors under their published names.
+
+        Raises:
+            InputError: a tensor is missing, unknown or of another shape.
+        """
+        with torch.device("meta"):
+            model = _empty_model(config)
+        names = {published_name(name): name for name in model.state_dict()}
+        unknown, missing = sorted(set(state) - set(names)), sorted(set(names) - set(state))
+        if unknown or missing:
+            kind, name = ("unknown", unknown[0]) if unknown else ("missing", missing[0])
+            raise InputError(f"the backbone weights do not fit the configuration: {kind} tensor {name}.")
+        own = model.state_dict()
+        for published, name in names.items():
+            if state[published].shape != own[name].shape:
+                raise InputError(
+                    f"the backbone tensor {published} must be {tuple(own[name].shape)}, "
+                    f"got {tuple(state[published].shape)}."
+                )
+        model.load_state_dict({names[k]: v.float() for k, v in state.items()}, assign=True)
+        return cls(model, config, image_px=image_px)
+
+    def published_state(self) -> dict[str, Tensor]:
+        """The weights under their published names (not a copy)."""
+        return {published_name(name): value for name, value in self.model.state_dict().items()}
+
+    def train(self, mode: bool = True) -> Backbone:
+        """Stays in evaluation mode, whatever the network around it does."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, image: Float[Tensor, "b 3 s s"]) -> Features:
+        """Tokens after the configured blocks, without the final LayerNorm (method, section 2).
+
+        Args:
+            image: (B, 3, S, S) normalised with ImageNet's mean and deviation, S = image_px.
+
+        Raises:
+            InputError: another image size.
+        """
+        if tuple(image.shape[-2:]) != (self.image_px, self.image_px):
+            raise InputError(
+                f"this network reads crops of {self.image_px} px, got {tuple(image.shape[-2:])}."
+            )
+        embeddings = self.model.embeddings
+        patches = embeddings.patch_embeddings(image)
+        x = torch.cat([embeddings.cls_token.expand(len(image), -1, -1), patches], dim=1) + self.positions
+        tapped = []
+        for number, block in enumerate(self.model.encoder.layer, start=1):
+            out = block(x)
+            x = out[0] if isinstance(out, tuple) else out  # before version 5 a block returned a tuple
+            if number in self.config.taps:
+                tapped.append(x)
+            if number == self.config.taps[-1]:
+                break
+        tokens = torch.stack(tapped, dim=1)
+        return Features(taps=tokens[:, :, 1:], cls=tokens[:, :, 0])
+
+    @torch.no_grad()
+    def _interpolated_positions(self) -> Tensor:
+        side = self.image_px // self.config.patch_px
+        embeddings = self.model.embeddings
+        like = embeddings.position_embeddings.new_empty(1, 1 + side * side, self.config.width)
+        return embeddings.interpolate_pos_encoding(like, self.image_px, self.image_px).clone()
+
+
+def load_backbone(source: str | Path, config: BackboneConfig, *, image_px: int) -> Backbone:
+    """The backbone from a folder in the HuggingFace format, or from the hub (the only use of the network).
+
+    Args:
+        source: a folder with `config.json` and `model.safetensors`, or a hub id ("facebook/dinov2-small").
+
+    Raises:
+        InputError: no such folder or id, another architecture, damaged files.
+    """
+    folder = Path(source)
+    if not folder.is_dir():
+        if not _HUB_ID.fullmatch(str(source)):
+            raise InputError(f"there is no backbone folder {source}, and it is not a hub id (owner/name).")
+        folder = _download(str(source))
+    _check_architecture(folder, config)
+    weights = folder / "model.safetensors"
+    try:
+        state = load_file(weights)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"the backbone weights {weights} cannot be read: {error}.") from error
+    return Backbone.from_state(config, {published_name(k): v for k, v in state.items()}, image_px=image_px)
+
+
+def published_name(name: str) -> str:
+    """A tensor's name in the published files; published names stay as they are."""
+    for inside, published in _PUBLISHED_NAMES:
+        name = name.replace(inside, published)
+    return name
+
+
+def _empty_model(config: BackboneConfig) -> nn.Module:
+    from transformers import Dinov2Config, Dinov2Model
+
+    return Dinov2Model(
+        Dinov2Config(
+            hidden_size=config.width,
+            num_hidden_layers=config.blocks,
+            num_attention_heads=config.attention_heads,
+            patch_size=config.patch_px,
+            image_size=config.trained_px,
+        )
+    )
+
+
+def _download(hub_id: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(hub_id, allow_patterns=["config.json", "model.safetensors"]))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise InputError(f"the backbone {hub_id} cannot be had from the hub: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _check_architecture(folder: Path, config: BackboneConfig) -> None:
+    path = folder / "config.json"
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise InputError(f"the backbone's {path} cannot be read: {_first_line(error)}.") from error
+    wanted = {
+        "model_type": "dinov2",
+        "hidden_size": config.width,
+        "num_hidden_layers": config.blocks,
+        "num_attention_heads": config.attention_heads,
+        "patch_size": config.patch_px,
+        "image_size": config.trained_px,
+    }
+    for key, value in wanted.items():
+        if found.get(key) != value:
+            raise InputError(f"the backbone in {folder} has {key} {found.get(key)!r}, expected {value!r}.")
+
+
+def _refresh_positions(module: nn.Module, _: Any) -> None:
+    """New weights bring a new position embedding."""
+    assert isinstance(module, Backbone)
+    module.positions.copy_(module._interpolated_positions())

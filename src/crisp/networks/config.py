@@ -1,0 +1,196 @@
+"""What a network is made of. Two presets differ in nothing but the values here (method, section 2).
+
+Records are frozen, validated at birth, and go to and from plain JSON objects; unknown keys are errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, TypeVar
+
+from crisp.errors import InputError
+
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True)
+class BackboneConfig:
+    """A DINOv2 vision transformer; the defaults are ViT-S/14.
+
+    Args:
+        width: numbers per token.
+        blocks: transformer blocks.
+        attention_heads: per block; must divide the width.
+        patch_px: side of a token's square.
+        trained_px: image side that the stored position embedding belongs to.
+        taps: the four blocks (1-based, ascending) whose tokens are read.
+    """
+
+    width: int = 384
+    blocks: int = 12
+    attention_heads: int = 6
+    patch_px: int = 14
+    trained_px: int = 518
+    taps: tuple[int, int, int, int] = (3, 6, 9, 12)
+
+    def __post_init__(self) -> None:
+        if len(self.taps) != 4 or list(self.taps) != sorted(set(self.taps)) or self.taps[0] < 1:
+            raise InputError(f"backbone taps must be four ascending block numbers from 1, got {self.taps}.")
+        if self.taps[-1] > self.blocks:
+            raise InputError(f"backbone tap {self.taps[-1]} does not exist: there are {self.blocks} blocks.")
+        if self.width % self.attention_heads:
+            raise InputError(f"{self.attention_heads} attention heads do not divide the width {self.width}.")
+
+
+@dataclass(frozen=True)
+class TokenHeadConfig:
+    """A perceptron on every token and a pixel shuffle: the head of `small`.
+
+    Args:
+        width: numbers per hidden layer.
+        residual_layers: hidden layers after the first.
+        pixels_per_token: side of the square of PNC pixels that one token decodes to.
+        dropout: in every hidden layer, training only.
+        position_embedding: add a learned embedding of the token's row and column.
+        pnc_unit_m: metres per unit of the last layer's output, so that it works with numbers near 1.
+    """
+
+    width: int = 640
+    residual_layers: int = 3
+    pixels_per_token: int = 4
+    dropout: float = 0.2
+    position_embedding: bool = True
+    pnc_unit_m: float = 0.1
+
+
+@dataclass(frozen=True)
+class DptHeadConfig:
+    """A dense prediction transformer: the head of `paper`.
+
+    Args:
+        features: channels of the fusion blocks.
+        tap_channels: channels of the four reassembled taps, finest first.
+        cnn_channels: channels of the last network's two hidden layers.
+        groups: of every group normalisation.
+    """
+
+    features: int = 256
+    tap_channels: tuple[int, int, int, int] = (48, 96, 192, 384)
+    cnn_channels: tuple[int, int] = (128, 32)
+    groups: int = 4
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """The whole network.
+
+    Args:
+        preset: the name that this configuration goes by.
+        image_px: side of the square crop that the backbone sees; a multiple of the patch.
+        pnc_px: side of the square PNC map.
+        head: the PNC head.
+        backbone: the frozen transformer.
+        code_dim: numbers per shape code; film_layers x 2 x hidden.
+        hidden: width of the shape decoder.
+        film_layers: modulated layers of the shape decoder.
+        shape_hidden: width of the shape head.
+        cube_half_m: half the side of the cube in which the decoder is trained.
+
+    Raises:
+        InputError: values that contradict each other.
+    """
+
+    preset: str
+    image_px: int
+    pnc_px: int
+    head: TokenHeadConfig | DptHeadConfig
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    code_dim: int = 2560
+    hidden: int = 256
+    film_layers: int = 5
+    shape_hidden: int = 512
+    cube_half_m: float = 0.2
+
+    def __post_init__(self) -> None:
+        patch = self.backbone.patch_px
+        if self.image_px < patch or self.image_px % patch:
+            raise InputError(f"image_px must be a positive multiple of {patch}, got {self.image_px}.")
+        if self.pnc_px < 1 or self.cube_half_m <= 0:
+            raise InputError(
+                f"pnc_px and cube_half_m must be positive, got {self.pnc_px} and {self.cube_half_m}."
+            )
+        if self.code_dim != 2 * self.hidden * self.film_layers:
+            raise InputError(
+                f"code_dim must be 2 x hidden x film_layers = {2 * self.hidden * self.film_layers}, "
+                f"got {self.code_dim}."
+            )
+        if isinstance(self.head, TokenHeadConfig):
+            wanted = self.head.pixels_per_token * self.tokens_per_side
+            if self.pnc_px != wanted:
+                raise InputError(
+                    f"a token head on {self.image_px} px gives a PNC map of {wanted} px, "
+                    f"got pnc_px {self.pnc_px}."
+                )
+
+    @property
+    def tokens_per_side(self) -> int:
+        return self.image_px // self.backbone.patch_px
+
+    def to_json(self) -> dict[str, Any]:
+        """A plain JSON object; `head.kind` is "token" or "dpt"."""
+        kind = "token" if isinstance(self.head, TokenHeadConfig) else "dpt"
+        return {**asdict(self), "head": {"kind": kind, **asdict(self.head)}}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> NetworkConfig:
+        """The inverse of `to_json`; keys with a default may be left out.
+
+        Raises:
+            InputError: an unknown or missing key, or contradicting values.
+        """
+        values = dict(values)
+        if "head" in values:
+            values["head"] = _read_head(values["head"])
+        if "backbone" in values:
+            values["backbone"] = _read_record(BackboneConfig, values["backbone"], "backbone")
+        return _read_record(cls, values, "network")
+
+
+def preset(name: Literal["small", "paper"] | str) -> NetworkConfig:
+    """The configuration of a preset.
+
+    Raises:
+        InputError: no such preset.
+    """
+    if name == "small":
+        return NetworkConfig(preset="small", image_px=224, pnc_px=64, head=TokenHeadConfig())
+    if name == "paper":
+        return NetworkConfig(preset="paper", image_px=420, pnc_px=420, head=DptHeadConfig())
+    raise InputError(f"there is no network preset {name!r}: choose small or paper.")
+
+
+def _read_head(values: Any) -> TokenHeadConfig | DptHeadConfig:
+    if not isinstance(values, Mapping):
+        raise InputError("the network configuration's head must be an object.")
+    rest = dict(values)
+    kind = rest.pop("kind", None)
+    if kind == "token":
+        return _read_record(TokenHeadConfig, rest, "head")
+    if kind == "dpt":
+        return _read_record(DptHeadConfig, rest, "head")
+    raise InputError(f"the network configuration's head.kind must be token or dpt, got {kind!r}.")
+
+
+def _read_record(record: type[Record], values: Any, place: str) -> Record:
+    """Build one frozen record from a JSON object; lists become the tuples that records hold."""
+    if not isinstance(values, Mapping):
+        raise InputError(f"the network configuration's {place} must be an object.")
+    known = {f.name for f in fields(record)}  # type: ignore[arg-type]
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise InputError(f"unknown key {unknown[0]!r} in the {place} configuration.")
+    try:
+        return record(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    except TypeError as error:
+        raise InputError(f"the {place} configuration is incomplete: {error}.") from error
