@@ -1,0 +1,155 @@
+"""Painted cards: the pictures that are laid over the sides of an object.
+
+Places on a card are fractions of its width (to the right) and its height (down), so that one drawing fits
+packages of several proportions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+PIXELS_PER_MM = 2.4
+Area = tuple[float, float, float, float]
+Spot = tuple[float, float]
+
+
+class Card:
+    """A picture that is painted step by step; every step returns the card."""
+
+    def __init__(self, width_mm: float, height_mm: float, colour: str) -> None:
+        size = (max(8, round(width_mm * PIXELS_PER_MM)), max(8, round(height_mm * PIXELS_PER_MM)))
+        self.image = Image.new("RGB", size, colour)
+        self._draw = ImageDraw.Draw(self.image)
+
+    def _pixels(self, area: Area) -> tuple[float, float, float, float]:
+        w, h = self.image.size
+        x0, x1 = sorted((area[0] * w, area[2] * w))
+        y0, y1 = sorted((area[1] * h, area[3] * h))
+        return x0, y0, max(x0 + 1, x1 - 1), max(y0 + 1, y1 - 1)
+
+    def box(self, area: Area, colour: str, *, corner: float = 0.0) -> Card:
+        """A filled rectangle; `corner` is a fraction of the card's height."""
+        self._draw.rounded_rectangle(self._pixels(area), corner * self.image.height, fill=colour)
+        return self
+
+    def frame(self, area: Area, colour: str, *, width: float = 0.02) -> Card:
+        pixels = max(1, round(width * self.image.height))
+        self._draw.rectangle(self._pixels(area), outline=colour, width=pixels)
+        return self
+
+    def disc(self, at: Spot, radius: float, colour: str) -> Card:
+        """A filled circle; the radius is a fraction of the card's height."""
+        w, h = self.image.size
+        x, y, r = at[0] * w, at[1] * h, radius * h
+        self._draw.ellipse((x - r, y - r, x + r, y + r), fill=colour)
+        return self
+
+    def oval(self, area: Area, colour: str) -> Card:
+        self._draw.ellipse(self._pixels(area), fill=colour)
+        return self
+
+    def polygon(self, points: Sequence[Spot], colour: str) -> Card:
+        w, h = self.image.size
+        self._draw.polygon([(x * w, y * h) for x, y in points], fill=colour)
+        return self
+
+    def sector(self, angles: tuple[float, float], colour: str, *, radius: float = 0.75) -> Card:
+        """A slice of pie about the centre; degrees clockwise from the right, radius in card widths."""
+        w, h = self.image.size
+        r = radius * w
+        self._draw.pieslice((w / 2 - r, h / 2 - r, w / 2 + r, h / 2 + r), *angles, fill=colour)
+        return self
+
+    def star(self, at: Spot, radius: float, colour: str, *, points: int = 5) -> Card:
+        """The radius is a fraction of the card's height."""
+        w, h = self.image.size
+        angle = np.pi * np.arange(2 * points) / points - np.pi / 2
+        r = radius * h * np.where(np.arange(2 * points) % 2, 0.45, 1.0)
+        xy = np.stack([at[0] * w + r * np.cos(angle), at[1] * h + r * np.sin(angle)], 1)
+        self._draw.polygon([tuple(p) for p in xy.tolist()], fill=colour)
+        return self
+
+    def text(self, words: str, area: Area, colour: str, *, turn: int = 0) -> Card:
+        """Words as large as the area allows; `turn` in degrees anticlockwise, a multiple of 90."""
+        font = ImageFont.load_default(size=96)
+        left, top, right, bottom = font.getbbox(words)
+        mask = Image.new("L", (int(right - left) + 4, int(bottom - top) + 4), 0)
+        ImageDraw.Draw(mask).text((2 - left, 2 - top), words, fill=255, font=font, stroke_width=1)
+        mask = mask.rotate(turn, expand=True)
+        x0, y0, x1, y1 = self._pixels(area)
+        scale = min((x1 - x0) / mask.width, (y1 - y0) / mask.height)
+        mask = mask.resize((max(1, round(mask.width * scale)), max(1, round(mask.height * scale))))
+        corner = (round((x0 + x1 - mask.width) / 2), round((y0 + y1 - mask.height) / 2))
+        self.image.paste(Image.new("RGB", mask.size, colour), corner, mask)
+        return self
+
+    def print(self, area: Area, colour: str, *, lines: int = 6) -> Card:
+        """Small print: lines of word-like dashes of uneven length."""
+        generator = np.random.default_rng(lines)
+        x0, y0, x1, y1 = area
+        pitch = (y1 - y0) / lines
+        for line in range(lines):
+            x, end = x0, x0 + (x1 - x0) * generator.uniform(0.7, 1.0)
+            while x < end:
+                word = min((x1 - x0) * generator.uniform(0.05, 0.18), end - x)
+                y = y0 + pitch * (line + 0.25)
+                self.box((x, y, x + word, y + 0.5 * pitch), colour)
+                x += word + 0.03 * (x1 - x0)
+        return self
+
+    def barcode(self, area: Area, *, seed: int = 1) -> Card:
+        self.box(area, "white")
+        x0, y0, x1, y1 = area
+        generator = np.random.default_rng(seed)
+        margin = 0.06 * (x1 - x0)
+        x = x0 + margin
+        unit = (x1 - x0 - 2 * margin) / 60
+        while x < x1 - margin:
+            bar, gap = unit * generator.integers(1, 4, 2)
+            self.box((x, y0 + 0.1 * (y1 - y0), min(x + bar, x1 - margin), y1 - 0.15 * (y1 - y0)), "black")
+            x += bar + gap
+        return self
+
+    def stripes(self, area: Area, colours: Sequence[str], *, count: int = 8, upright: bool = False) -> Card:
+        x0, y0, x1, y1 = area
+        for i in range(count):
+            a, b = i / count, (i + 1) / count
+            part = (
+                (x0 + a * (x1 - x0), y0, x0 + b * (x1 - x0), y1)
+                if upright
+                else (x0, y0 + a * (y1 - y0), x1, y0 + b * (y1 - y0))
+            )
+            self.box(part, colours[i % len(colours)])
+        return self
+
+    def grid(self, area: Area, colour: str, *, cells: tuple[int, int], gap: float = 0.15) -> Card:
+        """Columns x rows of tiles, such as keys or solar cells; `gap` is a share of the pitch."""
+        x0, y0, x1, y1 = area
+        dx, dy = (x1 - x0) / cells[0], (y1 - y0) / cells[1]
+        for i in range(cells[0]):
+            for j in range(cells[1]):
+                x, y = x0 + i * dx, y0 + j * dy
+                self.box(
+                    (x + gap * dx / 2, y + gap * dy / 2, x + (1 - gap / 2) * dx, y + (1 - gap / 2) * dy),
+                    colour,
+                )
+        return self
+
+    def hazard(
+        self, area: Area, colours: tuple[str, str] = ("#f2c200", "#151515"), *, count: int = 6
+    ) -> Card:
+        """Slanted warning stripes."""
+        x0, y0, x1, y1 = area
+        self.box(area, colours[0])
+        step = (x1 - x0) / count
+        for i in range(count):
+            x = x0 + i * step
+            self.polygon([(x, y1), (x + step / 2, y1), (x + step, y0), (x + step / 2, y0)], colours[1])
+        return self
+
+
+def flat(colour: str) -> Card:
+    return Card(4, 4, colour)
