@@ -179,7 +179,7 @@ class _Scene:
                 path = self.folder / folder / f"{im_id:06d}{ending}"
                 if path.is_file():
                     return path
-        expected = f"{'/'.join((folders[0], f'{im_id:06d}'))}{endings[0]}"
+        expected = f"{folders[0]}/{im_id:06d}{endings[0]}"
         raise InputError(f"{self.folder} has no {expected}, though {self.cameras_path.name} lists the image.")
 
     def instances(self, im_id: int) -> tuple[Instance, ...]:
@@ -189,8 +189,8 @@ class _Scene:
         infos = self.infos.get(im_id, [{}] * len(labels))
         if not isinstance(infos, list) or len(infos) != len(labels):
             raise InputError(
-                f"{self.infos_path} must list {len(labels)} objects for image {im_id}, as scene_gt.json does: "
-                "one of the two is stale."
+                f"{self.infos_path} must list {len(labels)} objects for image {im_id}, as scene_gt.json "
+                "does: one of the two is stale."
             )
         return tuple(self._instance(im_id, index, label, infos[index]) for index, label in enumerate(labels))
 
@@ -199,16 +199,14 @@ class _Scene:
         if not isinstance(label, dict) or not {"obj_id", "cam_R_m2c", "cam_t_m2c"} <= label.keys():
             raise InputError(f"{source} must have obj_id, cam_R_m2c and cam_t_m2c.")
         T = np.eye(4)
-        T[:3, :3] = _nearest_rotation(
-            numbers(label["cam_R_m2c"], count=9, what=f"cam_R_m2c in {source}"), source
-        )
+        R = numbers(label["cam_R_m2c"], count=9, what=f"cam_R_m2c in {source}").reshape(3, 3)
+        T[:3, :3] = _nearest_rotation(R, source)
         T[:3, 3] = numbers(label["cam_t_m2c"], count=3, what=f"cam_t_m2c in {source}") / MM_PER_M
         object_id = int(numbers([label["obj_id"]], count=1, what=f"obj_id in {source}")[0])
         return Instance(object_id, T, float(info.get("visib_fract", np.nan)), index)
 
 
-def _nearest_rotation(values: Float[np.ndarray, " nine"], source: str) -> Float[np.ndarray, "3 3"]:
-    R = values.reshape(3, 3)
+def _nearest_rotation(R: Float[np.ndarray, "3 3"], source: str) -> Float[np.ndarray, "3 3"]:
     if not np.allclose(R @ R.T, np.eye(3), atol=RIGID_TOLERANCE) or np.linalg.det(R) < 0:
         raise InputError(f"cam_R_m2c in {source} is not a rotation.")
     left, _, right = np.linalg.svd(R)
