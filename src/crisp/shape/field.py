@@ -6,13 +6,14 @@ Every consumer of a learned shape (meshing, correctors, certificate) sees only `
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 
+@runtime_checkable
 class SignedDistance(Protocol):
     """f(z | h): metres, negative inside, batched over objects; defined everywhere.
 
