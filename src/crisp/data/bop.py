@@ -93,10 +93,11 @@ class BopDataset:
     def load_frame(self, key: FrameKey) -> Frame:
         """Read a frame's images and camera."""
         scene = self._scene(key)
+        entry = scene.camera(key.im_id)
         return assemble_frame(
             rgb=scene.image_path(COLOUR_FOLDERS, key.im_id, COLOUR_ENDINGS),
             depth=scene.image_path(("depth",), key.im_id, DEPTH_ENDINGS),
-            entry=scene.camera(key.im_id),
+            entry=entry,
             source=f"{scene.cameras_path} (image {key.im_id})",
             frame_id=key.frame_id,
         )
