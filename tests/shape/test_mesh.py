@@ -16,7 +16,8 @@ from crisp.types import Mesh
 
 N = 48
 VOXEL = 0.4 / (N - 1)
-ALL = MeshConfig(min_component_share=0.0)
+AT_N = MeshConfig(resolution=N)
+ALL = MeshConfig(resolution=N, min_component_share=0.0)
 
 
 def _dense(field, code, n=N) -> Mesh:
@@ -88,7 +89,10 @@ FIELDS = {
 def test_the_mesh_is_that_of_the_dense_grid(name, n):
     field, numbers = FIELDS[name]
     code = torch.tensor(numbers)
-    mesh, dense = extract_mesh(field, code, resolution=n, config=ALL), _dense(field, code, n)
+    mesh, dense = (
+        extract_mesh(field, code, MeshConfig(resolution=n, min_component_share=0.0)),
+        _dense(field, code, n),
+    )
     assert len(mesh.faces) == len(dense.faces)
     assert len(mesh.vertices) == len(dense.vertices)
     assert _gap(mesh, dense) < 1e-3 * VOXEL
@@ -98,7 +102,7 @@ def test_a_surface_is_followed_where_the_slope_bound_is_far_too_low():
     # Slope 3 against a bound of 0.2: nearly all blocks are discarded by a wrong promise. Those that remain
     # lie on the surface, and following it must still give all of it.
     field, code = Steep(3.0), torch.tensor([0.1])
-    mesh = extract_mesh(field, code, resolution=N, config=MeshConfig(lipschitz=0.2))
+    mesh = extract_mesh(field, code, MeshConfig(resolution=N, lipschitz=0.2))
     assert _gap(mesh, _dense(field, code)) < 1e-3 * VOXEL
 
 
@@ -109,30 +113,30 @@ def test_only_a_thin_shell_is_evaluated():
             return super().__call__(points_object, code)
 
     seen: list[int] = []
-    extract_mesh(Counting(), torch.tensor([0.1]), resolution=128)
+    extract_mesh(Counting(), torch.tensor([0.1]), MeshConfig(resolution=128))
     assert sum(seen) < 128**3 / 20
 
 
 def test_a_batch_gives_what_each_object_gives_alone():
     codes = torch.tensor([[0.1, 0.04, 0.16], [0.03, 0.02, 0.05], [-1.0, -1, -1], [0.07, 0.07, 0.07]])
-    together = extract_meshes(AnalyticBox(), codes, resolution=N)
+    together = extract_meshes(AnalyticBox(), codes, AT_N)
     assert [type(item) for item in together] == [Mesh, Mesh, ObjectFailure, Mesh]
     for item, code in zip(together, codes, strict=True):
         if isinstance(item, Mesh):
-            alone = extract_mesh(AnalyticBox(), code, resolution=N)
+            alone = extract_mesh(AnalyticBox(), code, AT_N)
             np.testing.assert_array_equal(item.vertices, alone.vertices)
             np.testing.assert_array_equal(item.faces, alone.faces)
 
 
 def test_call_size_does_not_matter():
     code = torch.tensor([0.1, 0.04, 0.16])
-    whole = extract_mesh(AnalyticBox(), code, resolution=N)
-    pieces = extract_mesh(AnalyticBox(), code, resolution=N, config=MeshConfig(points_per_call=1000))
+    whole = extract_mesh(AnalyticBox(), code, AT_N)
+    pieces = extract_mesh(AnalyticBox(), code, MeshConfig(resolution=N, points_per_call=1000))
     np.testing.assert_array_equal(whole.vertices, pieces.vertices)
 
 
 def test_sphere_radius_and_volume():
-    mesh = extract_mesh(AnalyticSphere(), torch.tensor([0.1]), resolution=N)
+    mesh = extract_mesh(AnalyticSphere(), torch.tensor([0.1]), AT_N)
     radius = np.linalg.norm(mesh.vertices, axis=1)
     # Linear interpolation along an edge errs by at most step^2 / (8 r) = 0.011 voxel at this resolution.
     assert np.abs(radius - 0.1).max() < 0.02 * VOXEL
@@ -144,7 +148,7 @@ def test_sphere_radius_and_volume():
 
 def test_box_is_not_sheared():
     half = torch.tensor([0.101, 0.037, 0.163])
-    mesh = extract_mesh(AnalyticBox(), half, resolution=N)
+    mesh = extract_mesh(AnalyticBox(), half, AT_N)
     np.testing.assert_allclose(mesh.vertices.max(0), half, atol=0.5 * VOXEL)
     np.testing.assert_allclose(mesh.vertices.min(0), -half, atol=0.5 * VOXEL)
     solid = trimesh.Trimesh(mesh.vertices, mesh.faces)
@@ -158,27 +162,27 @@ def test_box_is_not_sheared():
 def test_no_crossing_is_a_status(radius):
     # -0.1: positive everywhere; 1.0: the cube lies wholly inside. The middle level would make a mesh of both.
     with pytest.raises(ObjectFailure, match="no surface") as caught:
-        extract_mesh(AnalyticSphere(), torch.tensor([radius]), resolution=N)
+        extract_mesh(AnalyticSphere(), torch.tensor([radius]), AT_N)
     assert caught.value.status == "no_surface"
 
 
 def test_touching_zero_in_a_point_is_no_surface():
     # 33 nodes put one on the origin, where a sphere of radius 0 is exactly 0.
     with pytest.raises(ObjectFailure) as caught:
-        extract_mesh(AnalyticSphere(), torch.tensor([0.0]), resolution=33)
+        extract_mesh(AnalyticSphere(), torch.tensor([0.0]), MeshConfig(resolution=33))
     assert caught.value.status == "no_surface"
 
 
 def test_values_that_are_not_finite_are_a_status():
     with pytest.raises(ObjectFailure, match="not finite"):
-        extract_mesh(AnalyticSphere(), torch.tensor([float("nan")]), resolution=N)
+        extract_mesh(AnalyticSphere(), torch.tensor([float("nan")]), AT_N)
 
 
 def test_specks_are_dropped_and_parts_kept():
     speck, part, body = [0.15, 0.15, 0.15, 0.008], [-0.12, 0, 0, 0.04], [0.08, 0, 0, 0.1]
     code = torch.tensor(speck + part + body)
-    everything = extract_mesh(Spheres(), code, resolution=N, config=ALL)
-    cleaned = extract_mesh(Spheres(), code, resolution=N)
+    everything = extract_mesh(Spheres(), code, ALL)
+    cleaned = extract_mesh(Spheres(), code, AT_N)
     assert trimesh.Trimesh(everything.vertices, everything.faces).body_count == 3
     assert trimesh.Trimesh(cleaned.vertices, cleaned.faces).body_count == 2
     # The speck of radius 8 mm has (8 / 100)^2 = 0.6 % of the body's faces; the part has 16 %.
@@ -194,4 +198,4 @@ def test_settings_are_checked():
     with pytest.raises(InputError):
         MeshConfig(points_per_call=0)
     with pytest.raises(InputError, match="resolution"):
-        extract_mesh(AnalyticSphere(), torch.tensor([0.1]), resolution=1)
+        MeshConfig(resolution=1)

@@ -6,12 +6,12 @@ import torch
 
 from crisp.errors import InputError
 from crisp.shape.field import AnalyticBox
-from crisp.shape.mesh import extract_mesh
+from crisp.shape.mesh import MeshConfig, extract_mesh
 from crisp.shape.mesh_io import read_ply, write_ply
 
 
 def _mesh():
-    return extract_mesh(AnalyticBox(), torch.tensor([0.1, 0.04, 0.15]), resolution=24)
+    return extract_mesh(AnalyticBox(), torch.tensor([0.1, 0.04, 0.15]), MeshConfig(resolution=24))
 
 
 def test_round_trip(tmp_path):

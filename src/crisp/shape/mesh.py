@@ -35,6 +35,7 @@ class MeshConfig:
     """How the surface is sought.
 
     Args:
+        resolution: n nodes along each side; node i lies at -h + 2 h i / (n - 1), h = field.cube_half_m.
         coarse_block: nodes along the side of the first blocks, a power of two.
         lipschitz: bound on the field's slope that discards blocks; larger is safer and slower.
         min_component_share: connected pieces with a smaller share of the faces are dropped (specks that a
@@ -42,12 +43,15 @@ class MeshConfig:
         points_per_call: largest number of points handed to the field at once.
     """
 
+    resolution: int = 128
     coarse_block: int = 8
     lipschitz: float = 1.5
     min_component_share: float = 0.01
     points_per_call: int = 16_384
 
     def __post_init__(self) -> None:
+        if self.resolution < 2:
+            raise InputError(f"the meshing resolution must be at least 2, got {self.resolution}.")
         if self.coarse_block < 1 or self.coarse_block & (self.coarse_block - 1):
             raise InputError(f"coarse_block must be a power of two, got {self.coarse_block}.")
         if not self.lipschitz > 0 or not 0 <= self.min_component_share < 1:
@@ -59,8 +63,6 @@ class MeshConfig:
 def extract_mesh(
     field: SignedDistance,
     code: Float[Tensor, " c"],
-    *,
-    resolution: int = 128,
     config: MeshConfig | None = None,
 ) -> Mesh:
     """The zero level of f(. | code) inside the field's cube, as `extract_meshes` makes it.
@@ -68,7 +70,7 @@ def extract_mesh(
     Raises:
         ObjectFailure: status "no_surface" where the field does not cross zero or is not finite.
     """
-    (mesh,) = extract_meshes(field, code[None], resolution=resolution, config=config)
+    (mesh,) = extract_meshes(field, code[None], config)
     if isinstance(mesh, ObjectFailure):
         raise mesh
     return mesh
@@ -77,27 +79,18 @@ def extract_mesh(
 def extract_meshes(
     field: SignedDistance,
     codes: Float[Tensor, "b c"],
-    *,
-    resolution: int = 128,
     config: MeshConfig | None = None,
 ) -> list[Mesh | ObjectFailure]:
     """One mesh per code, or the failure that tells why there is none; all objects share the field's calls.
 
     Args:
         codes: shape codes on the field's device.
-        resolution: n nodes along each side; node i lies at -h + 2 h i / (n - 1), h = field.cube_half_m.
 
     Returns:
         Meshes in metres in the object frame, faces counter-clockwise from outside. Where the surface leaves
         the cube the mesh is open.
-
-    Raises:
-        InputError: a resolution below 2.
     """
-    if resolution < 2:
-        raise InputError(f"the meshing resolution must be at least 2, got {resolution}.")
-    config = config or MeshConfig()
-    search = _Search(field, codes, resolution=resolution, config=config)
+    search = _Search(field, codes, config or MeshConfig())
     search.descend()
     search.close()
     return [search.mesh(item) for item in range(len(codes))]
@@ -106,13 +99,11 @@ def extract_meshes(
 class _Search:
     """Field values on the grids of a batch of objects, and which of them are not guessed but evaluated."""
 
-    def __init__(
-        self, field: SignedDistance, codes: Float[Tensor, "b c"], *, resolution: int, config: MeshConfig
-    ) -> None:
+    def __init__(self, field: SignedDistance, codes: Float[Tensor, "b c"], config: MeshConfig) -> None:
         self.field, self.codes, self.config = field, codes, config
-        self.nodes = resolution
-        self.step_m = 2 * field.cube_half_m / (resolution - 1)
-        shape = (len(codes), resolution, resolution, resolution)
+        self.nodes = config.resolution
+        self.step_m = 2 * field.cube_half_m / (self.nodes - 1)
+        shape = (len(codes), self.nodes, self.nodes, self.nodes)
         self.values = np.empty(shape, dtype=np.float32)
         self.known = np.zeros(shape, dtype=bool)
 
