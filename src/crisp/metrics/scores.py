@@ -1,0 +1,80 @@
+"""From errors of many objects to one figure and its interval (method.md, section 9).
+
+An object that was skipped or failed has the error infinity, and counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from crisp.errors import InputError
+
+
+def auc(errors: Float[np.ndarray, " n"], threshold: float) -> float:
+    """Area under the recall curve from 0 to the threshold, as a share: mean of max(0, 1 - e / threshold).
+
+    Raises:
+        InputError: no errors, an error that is negative or not a number, or a threshold that is not positive.
+    """
+    errors = _checked(errors)
+    if not threshold > 0:
+        raise InputError(f"the threshold of an AUC must be positive, got {threshold}.")
+    return float(np.maximum(0.0, 1.0 - errors / threshold).mean())
+
+
+def recall_curve(
+    errors: Float[np.ndarray, " n"], thresholds: Float[np.ndarray, " k"]
+) -> Float[np.ndarray, " k"]:
+    """Share of objects whose error is at most each threshold.
+
+    Raises:
+        InputError: as `auc`.
+    """
+    ordered = np.sort(_checked(errors))
+    return np.searchsorted(ordered, thresholds, side="right") / len(ordered)
+
+
+def bootstrap_interval(
+    errors: Float[np.ndarray, " n"],
+    statistic: Callable[[Float[np.ndarray, " m"]], float],
+    *,
+    clusters: Shaped[np.ndarray, " n"] | None = None,
+    n: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """95 % percentile interval of a statistic, objects drawn with replacement.
+
+    Args:
+        statistic: of the errors of some objects, such as `lambda e: auc(e, 0.02)`.
+        clusters: what each object belongs to, such as its scene or its view; then whole clusters are drawn,
+            because their members are not independent.
+        n: draws.
+
+    Raises:
+        InputError: as `auc`.
+    """
+    errors = _checked(errors)
+    members = _members(len(errors), clusters)
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(len(members), size=(n, len(members)))
+    values = [statistic(errors[np.concatenate([members[k] for k in row])]) for row in drawn]
+    low, high = np.percentile(values, [2.5, 97.5], method="inverted_cdf")
+    return float(low), float(high)
+
+
+def _members(count: int, clusters: Shaped[np.ndarray, " n"] | None) -> list[np.ndarray]:
+    if clusters is None:
+        return list(np.arange(count)[:, None])
+    _, group = np.unique(clusters, return_inverse=True)
+    return [np.flatnonzero(group == k) for k in range(group.max() + 1)]
+
+
+def _checked(errors: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    if len(errors) == 0:
+        raise InputError("there is no object to score.")
+    if np.isnan(errors).any() or (errors < 0).any():
+        raise InputError("errors must not be negative or NaN: use infinity for an object that failed.")
+    return errors
