@@ -31,8 +31,8 @@ def add_s(
 ) -> float:
     """ADD-S: mean distance from model points in the true pose to the nearest in the estimated pose.
 
-    Distances do not change when both sets move together, so it is measured in the frame of the estimate, where
-    one tree serves all poses of a model. Equal poses give exactly 0.
+    Distances do not change when both sets move together, so it is measured in the frame of the estimate:
+    there one tree serves all poses of a model. Equal poses give exactly 0.
 
     Args:
         tree: of points_object, where there is one already.
