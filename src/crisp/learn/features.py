@@ -1,0 +1,261 @@
+"""Stage 2: features of the frozen backbone for every training crop, computed once and kept on disk.
+
+A shard holds the crops of a run of frames; whole shards only, so a killed run goes on with the missing ones.
+Only tokens on the object are kept (a token with no valid pixel teaches the PNC head nothing).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from crisp.crop import normalise
+from crisp.data.bop import BopDataset, FrameKey
+from crisp.learn.progress import track
+from crisp.learn.recipe import FeatureStage
+from crisp.learn.views import Scenery, View, cut_view
+from crisp.networks.model import CrispNetwork
+from crisp.networks.shape_head import ShapeHead
+from crisp.networks.token_head import grid_to_tokens
+
+FRAMES_PER_SHARD = 16
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class CropFeatures:
+    """What is kept of a set of crops (half precision; T tokens a crop, padded ones have no valid pixel).
+
+    Args:
+        taps: (n, T, 4 * 384) patch tokens of the four taps side by side.
+        token_index: (n, T) position of each token in its grid, row by row.
+        target: (n, T, 16, 3) metres, the 4x4 PNC pixels of each token, row by row.
+        valid: (n, T, 16).
+        cls: (n, 4 * 384) class tokens of the four taps.
+        shape_input: (n, 1920) input of the shape head.
+        object_index: (n,) position of the object's id among the sorted ids of the data set.
+        plain: (n,) cropped as at inference.
+    """
+
+    taps: Tensor
+    token_index: Tensor
+    target: Tensor
+    valid: Tensor
+    cls: Tensor
+    shape_input: Tensor
+    object_index: Tensor
+    plain: Tensor
+
+    def __len__(self) -> int:
+        return len(self.object_index)
+
+
+def compute_features(
+    dataset: BopDataset,
+    keys: Sequence[FrameKey],
+    *,
+    network: CrispNetwork,
+    object_ids: Sequence[int],
+    stage: FeatureStage,
+    seed: int,
+    folder: Path,
+) -> list[CropFeatures]:
+    """Compute what is missing in `folder`, and open all shards (mapped, not read)."""
+    folder.mkdir(parents=True, exist_ok=True)
+    device = next(network.shape_head.parameters()).device
+    key = _cache_key(network, stage, seed, object_ids)
+    runs = [keys[i : i + FRAMES_PER_SHARD] for i in range(0, len(keys), FRAMES_PER_SHARD)]
+    paths = [folder / f"{_run_name(dataset, run, key)}.safetensors" for run in runs]
+    missing = [(run, path) for run, path in zip(runs, paths, strict=True) if not path.exists()]
+    done = len(runs) - len(missing)
+    for run, path in track(missing, "features", total=len(runs), done=done):
+        crops = [
+            crop
+            for frame_key in run
+            for crop in _frame_crops(dataset, frame_key, network, object_ids, stage, seed)
+        ]
+        tensors = _encode(crops, network=network, tokens=stage.tokens, seed=seed, device=device)
+        temporary = path.with_suffix(".tmp")
+        save_file(tensors, temporary)
+        temporary.replace(path)
+    return [shard for shard in map(_open, paths) if len(shard)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Cropped:
+    view: View
+    object_index: int
+    plain: bool
+
+
+def _frame_crops(
+    dataset: BopDataset,
+    key: FrameKey,
+    network: CrispNetwork,
+    object_ids: Sequence[int],
+    stage: FeatureStage,
+    seed: int,
+) -> list[_Cropped]:
+    frame = dataset.load_frame(key)
+    scenery = Scenery(frame.rgb, frame.depth_m, frame.camera.backproject(frame.depth_m))
+    crops = []
+    for instance in dataset.instances(key):
+        if instance.visib_fract < stage.min_visible:
+            continue
+        mask = dataset.mask(key, instance.index)
+        for version in range(stage.versions):
+            rng = np.random.default_rng([seed, key.scene_id, key.im_id, instance.index, version])
+            view = cut_view(
+                scenery,
+                mask,
+                instance.T_camera_object,
+                image_px=network.config.image_px,
+                pnc_px=network.config.pnc_px,
+                augmentation=stage.augmentation if version else None,
+                rng=rng,
+            )
+            if view is not None:
+                crops.append(_Cropped(view, object_ids.index(instance.object_id), version == 0))
+    return crops
+
+
+@torch.inference_mode()
+def _encode(
+    crops: Sequence[_Cropped], *, network: CrispNetwork, tokens: int, seed: int, device: torch.device
+) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    rows: list[dict[str, Tensor]] = []
+    for start in range(0, len(crops), 16):
+        batch = crops[start : start + 16]
+        images = normalise(torch.stack([crop.view.image for crop in batch])).to(device)
+        features = network.backbone(images)
+        taps = features.concatenated_taps().half().cpu()
+        shape_input = ShapeHead.shape_input(features).half().cpu()
+        cls = features.concatenated_cls().half().cpu()
+        for i, crop in enumerate(batch):
+            kept = _tokens_of(crop.view, network.config.tokens_per_side, tokens, generator)
+            kept["taps"] = taps[i][kept["token_index"].long()]
+            rows.append(kept | {"cls": cls[i], "shape_input": shape_input[i]})
+    out = {name: torch.stack([row[name] for row in rows]) for name in rows[0]} if rows else {}
+    out["object_index"] = torch.tensor([crop.object_index for crop in crops], dtype=torch.int64)
+    out["plain"] = torch.tensor([crop.plain for crop in crops], dtype=torch.bool)
+    return out
+
+
+def _tokens_of(view: View, grid: int, kept: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """Up to `kept` random tokens that hold a valid pixel, with their 4x4 targets."""
+    pixels = view.valid.shape[0] // grid
+    target = grid_to_tokens(view.target[None], pixels)[0]
+    valid = grid_to_tokens(view.valid[None], pixels)[0]
+    weight = valid.any(1).float()
+    chosen = torch.multinomial(weight, min(kept, int(weight.sum())), generator=generator)
+    padded = torch.cat([chosen, chosen.new_zeros(kept - len(chosen))])
+    real = torch.arange(kept) < len(chosen)
+    return {
+        "token_index": padded.short(),
+        "target": target[padded].half(),
+        "valid": valid[padded] & real[:, None],
+    }
+
+
+def _open(path: Path) -> CropFeatures:
+    with safe_open(str(path), framework="pt") as file:
+        tensors: Mapping[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    if "taps" not in tensors:
+        none = torch.zeros(0)
+        return CropFeatures(none, none, none, none, none, none, tensors["object_index"], tensors["plain"])
+    return CropFeatures(**tensors)
+
+
+def _cache_key(network: CrispNetwork, stage: FeatureStage, seed: int, object_ids: Sequence[int]) -> str:
+    """A hash of all that the features depend on apart from the frames: weights, sizes, stage, seed."""
+    settings = [FORMAT_VERSION, asdict(stage), seed, list(object_ids), network.config.image_px]
+    text = json.dumps(settings, sort_keys=True) + backbone_digest(network)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def backbone_digest(network: CrispNetwork) -> str:
+    """SHA-256 over the backbone's weights."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(network.backbone.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().float().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _run_name(dataset: BopDataset, run: Sequence[FrameKey], key: str) -> str:
+    """Name of a shard: changes with the settings, the frames and the scenes' annotations."""
+    digest = hashlib.sha256(key.encode())
+    digest.update(json.dumps([[k.scene_id, k.im_id] for k in run]).encode())
+    for scene_id in sorted({k.scene_id for k in run}):
+        digest.update((dataset.root / dataset.split / f"{scene_id:06d}" / "scene_gt.json").read_bytes())
+    return digest.hexdigest()[:24]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """A random draw of crops and tokens, single precision."""
+
+    taps: Float[Tensor, "b t d"]
+    token_index: Int[Tensor, "b t"]
+    target: Float[Tensor, "b t 16 3"]
+    valid: Bool[Tensor, "b t 16"]
+    cls: Float[Tensor, "b c"]
+    shape_input: Float[Tensor, "b s"]
+    object_index: Int[Tensor, " b"]
+
+
+class FeatureStore:
+    """All shards as one indexed set of crops."""
+
+    def __init__(self, shards: Sequence[CropFeatures]) -> None:
+        self._shards = list(shards)
+        sizes = [len(shard) for shard in shards]
+        self._shard = np.repeat(np.arange(len(sizes)), sizes)
+        self._row = np.concatenate([np.arange(n) for n in sizes]) if sizes else np.zeros(0, dtype=int)
+
+    def __len__(self) -> int:
+        return len(self._row)
+
+    @property
+    def shards(self) -> list[CropFeatures]:
+        return self._shards
+
+    def first(self, crops: int) -> FeatureStore:
+        """Only the first crops (for `--overfit-one-batch`)."""
+        fewer = FeatureStore(self._shards)
+        fewer._shard, fewer._row = self._shard[:crops], self._row[:crops]
+        return fewer
+
+    @property
+    def tokens_per_crop(self) -> int:
+        return self._shards[0].token_index.shape[1]
+
+    def batch(self, indices: np.ndarray, *, tokens: Int[Tensor, " t"] | None, device: torch.device) -> Batch:
+        """The crops at `indices`; of each, the tokens at positions `tokens` (all where None)."""
+        pick = slice(None) if tokens is None else tokens
+        rows = [(self._shards[self._shard[i]], self._row[i]) for i in indices]
+
+        def stack(name: str, *, per_token: bool) -> Tensor:
+            values = [getattr(shard, name)[row] for shard, row in rows]
+            return torch.stack([value[pick] if per_token else value for value in values]).to(device)
+
+        return Batch(
+            taps=stack("taps", per_token=True).float(),
+            token_index=stack("token_index", per_token=True).long(),
+            target=stack("target", per_token=True).float(),
+            valid=stack("valid", per_token=True),
+            cls=stack("cls", per_token=False).float(),
+            shape_input=stack("shape_input", per_token=False).float(),
+            object_index=stack("object_index", per_token=False),
+        )

@@ -1,0 +1,79 @@
+"""What a run leaves behind: metrics in a text file and for TensorBoard, and a state to resume from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from crisp.errors import InputError
+
+
+class Journal:
+    """Appends metrics to `metrics.jsonl` and to TensorBoard's files in one run folder."""
+
+    def __init__(self, folder: Path) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lines = (folder / "metrics.jsonl").open("a", encoding="utf-8")
+        self._board = SummaryWriter(str(folder / "tensorboard"))
+
+    def log(self, stage: str, step: int, values: Mapping[str, float]) -> None:
+        self._lines.write(json.dumps({"stage": stage, "step": step, **values}) + "\n")
+        self._lines.flush()
+        for name, value in values.items():
+            self._board.add_scalar(f"{stage}/{name}", value, step)
+
+    def close(self) -> None:
+        self._lines.close()
+        self._board.close()
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write through a temporary name, so that a reader never meets half a file."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def save_state(path: Path, step: int, *, module: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+    """Everything a stage needs to go on after step `step`, in one safetensors file, atomically."""
+    tensors = {f"module.{k}": v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
+    for index, values in optimiser.state_dict()["state"].items():
+        for name, value in values.items():
+            tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value).detach().cpu().contiguous()
+    temporary = path.with_name(f".{path.name}.tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, temporary, metadata={"step": str(step)})
+    temporary.replace(path)
+
+
+def load_state(path: Path, *, module: nn.Module, optimiser: torch.optim.Optimizer) -> int:
+    """Restore what `save_state` wrote; returns the step (0 when there is nothing to resume)."""
+    if not path.exists():
+        return 0
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            step = int(file.metadata()["step"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except Exception as error:
+        raise InputError(f"{path} cannot be resumed from ({error}); remove it to start afresh.") from error
+    module.load_state_dict({k[7:]: v for k, v in tensors.items() if k.startswith("module.")})
+    optimiser.load_state_dict(_optimiser_state(tensors, optimiser))
+    return step
+
+
+def _optimiser_state(tensors: Mapping[str, Tensor], optimiser: torch.optim.Optimizer) -> dict[str, Any]:
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        if key.startswith("optimiser."):
+            _, index, name = key.split(".", 2)
+            state.setdefault(int(index), {})[name] = value
+    return {"state": state, "param_groups": optimiser.state_dict()["param_groups"]}

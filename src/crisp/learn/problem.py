@@ -1,0 +1,73 @@
+"""What there is to learn: a labelled data set, its objects, and the distances to their surfaces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from crisp.data.bop import BopDataset, BopObject, FrameKey
+from crisp.data.sdf_samples import SdfSampleConfig, SdfSamples, sdf_samples
+from crisp.errors import InputError
+from crisp.learn.progress import track
+from crisp.learn.recipe import Recipe
+
+SURFACE_SAMPLES, NEAR_SAMPLES, VOLUME_SAMPLES = 20_000, 60_000, 40_000
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Data set, objects in the order of their ids, and the frames to train and to validate on."""
+
+    dataset: BopDataset
+    objects: Sequence[BopObject]
+    train: Sequence[FrameKey]
+    validation: Sequence[FrameKey]
+    samples: Sequence[SdfSamples]
+    cube_half_m: float
+
+    @property
+    def object_ids(self) -> list[int]:
+        return [o.object_id for o in self.objects]
+
+
+def open_problem(
+    recipe: Recipe, root: Path, split: str, *, cache: Path, most_frames: int | None = None
+) -> Problem:
+    """Read a labelled BOP split, sample its objects' distances and set validation scenes aside.
+
+    Raises:
+        InputError: the data set cannot be read, or has no annotated object.
+    """
+    dataset = BopDataset(root, split)
+    keys = list(dataset.keys)[:most_frames]
+    present = sorted({i.object_id for key in keys for i in dataset.instances(key)})
+    objects = [dataset.object(object_id) for object_id in present]
+    if not objects:
+        raise InputError(f"{root}/{split} has no annotated object to train on.")
+    half = max(float(np.abs(o.mesh.vertices).max()) for o in objects)
+    sample_config = SdfSampleConfig(
+        surface=SURFACE_SAMPLES,
+        near=NEAR_SAMPLES,
+        volume=VOLUME_SAMPLES,
+        cube_half_m=recipe.cube_margin * half,
+        seed=recipe.seed,
+    )
+    samples = [
+        sdf_samples(o.mesh, sample_config, cache) for o in track(objects, "distances", total=len(objects))
+    ]
+    held = _validation(keys, recipe)
+    train_keys = [key for key in keys if key not in held]
+    return Problem(dataset, objects, train_keys, sorted(held), samples, sample_config.cube_half_m)
+
+
+def _validation(keys: Sequence[FrameKey], recipe: Recipe) -> set[FrameKey]:
+    """Whole scenes, so that no view of a validation scene is trained on; one frame of a single scene."""
+    scenes = sorted({key.scene_id for key in keys})
+    if len(scenes) < 2:
+        return {keys[-1]} if len(keys) > 1 else set()
+    count = max(1, round(recipe.validation_share * len(scenes)))
+    chosen = np.random.default_rng(recipe.seed).choice(scenes, size=count, replace=False)
+    return {key for key in keys if key.scene_id in set(chosen.tolist())}

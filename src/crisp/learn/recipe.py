@@ -1,0 +1,229 @@
+"""Recipes: everything that decides how a model is trained, one TOML file per trained model."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from crisp.errors import InputError
+from crisp.learn.losses import SdfWeights
+
+
+@dataclass(frozen=True)
+class DecoderStage:
+    """Stage 1 of the `small` recipe: the decoder with one free code per object, no images.
+
+    Args:
+        steps: optimiser steps.
+        points: signed-distance samples per object and step.
+        eikonal_points: how many of them also pay the eikonal term (its double backward is the costly part).
+        learning_rate: of Adam, falling to zero along a cosine.
+        code_noise: deviation of the noise on the codes, which makes the shapes bear an inexact code.
+        weights: of the three terms.
+    """
+
+    steps: int = 2500
+    points: int = 512
+    eikonal_points: int = 64
+    learning_rate: float = 5e-4
+    code_noise: float = 0.01
+    weights: SdfWeights = field(default_factory=SdfWeights)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Changes to a crop before the backbone sees it.
+
+    Args:
+        rotation_deg: in-plane turns up to this angle.
+        box_jitter: each side of the box moves by up to this share of its length.
+        brightness, contrast, saturation, hue: strengths of colour changes.
+        noise: deviation of pixel noise (of 1).
+        blur_px: largest Gaussian blur, in crop pixels.
+        occlusion: probability that a part of the crop is covered by noise or a piece of itself.
+    """
+
+    rotation_deg: float = 12.0
+    box_jitter: float = 0.04
+    brightness: float = 0.3
+    contrast: float = 0.25
+    saturation: float = 0.25
+    hue: float = 0.02
+    noise: float = 0.02
+    blur_px: float = 1.0
+    occlusion: float = 0.25
+
+
+@dataclass(frozen=True)
+class FeatureStage:
+    """Stage 2 of the `small` recipe: features of the frozen backbone, computed once and kept.
+
+    Args:
+        versions: how often each instance is cropped; the first is plain, the others are augmented.
+        tokens: tokens on the object kept per crop.
+        min_visible: instances of which less is visible are left out.
+        augmentation: of the versions after the first.
+    """
+
+    versions: int = 2
+    tokens: int = 96
+    min_visible: float = 0.4
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+
+@dataclass(frozen=True)
+class HeadStage:
+    """Stage 3 of the `small` recipe: both heads on the kept features.
+
+    Args:
+        steps: optimiser steps.
+        batch: crops per step.
+        tokens: tokens per crop and step.
+        learning_rate: of AdamW; warms up for 3 % of the steps, then falls along a cosine.
+        weight_decay: of AdamW.
+        zeta_m: where soft-L1 turns from square to straight (equation 20).
+        pnc_weight: of the soft-L1, which is in metres.
+        code_weight: of mean |h - h_object|^2.
+        surface_weight: of the signed distance along the predicted code; 0 leaves the decoder out.
+        surface_points: samples per crop for that term.
+        surface_every: that term is computed at every so many steps.
+    """
+
+    steps: int = 3000
+    batch: int = 64
+    tokens: int = 64
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.02
+    zeta_m: float = 0.1
+    pnc_weight: float = 5e3
+    code_weight: float = 10.0
+    surface_weight: float = 0.0
+    surface_points: int = 64
+    surface_every: int = 4
+
+
+@dataclass(frozen=True)
+class JointStage:
+    """The published training: images in, all parts but the backbone at once (method, section 8).
+
+    Args:
+        epochs: passes over the data.
+        batch: crops per step.
+        learning_rate, weight_decay: of Adam.
+        zeta_m: of the soft-L1.
+        alpha, beta: weights of the PNC and the SDF loss (equation 23).
+        surface, near, volume: signed-distance samples per crop.
+        weights: of the SDF terms.
+        restart_steps: period of the cosine restarts; 0 for a constant rate.
+        restart_factor: growth of that period.
+        augment: change the images (features cannot be kept then).
+        augmentation: how.
+    """
+
+    epochs: int = 500
+    batch: int = 16
+    learning_rate: float = 3e-4
+    weight_decay: float = 1e-5
+    zeta_m: float = 0.1
+    alpha: float = 5e3
+    beta: float = 0.1
+    surface: int = 1500
+    near: int = 1500
+    volume: int = 4000
+    weights: SdfWeights = field(default_factory=SdfWeights)
+    restart_steps: int = 0
+    restart_factor: int = 1
+    augment: bool = True
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one model is trained.
+
+    Args:
+        name: of the model.
+        preset: "small" or "paper".
+        seed: of everything that is drawn.
+        cube_margin: half side of the decoder's cube, as a multiple of the largest half extent of an object.
+        validation_share: share of the frames kept for validation.
+        checkpoint_every: steps between states to resume from.
+        decoder, features, heads: the three stages on kept features; or
+        joint: the published joint training. Exactly one of the two ways must be given.
+    """
+
+    name: str
+    preset: str = "small"
+    seed: int = 0
+    cube_margin: float = 1.1
+    validation_share: float = 0.05
+    checkpoint_every: int = 250
+    decoder: DecoderStage | None = None
+    features: FeatureStage | None = None
+    heads: HeadStage | None = None
+    joint: JointStage | None = None
+
+    def __post_init__(self) -> None:
+        staged = [self.decoder, self.features, self.heads]
+        if self.joint is not None and any(stage is not None for stage in staged):
+            raise InputError("a recipe has either [joint] or [decoder], [features] and [heads], not both.")
+        if self.joint is None and any(stage is None for stage in staged):
+            raise InputError("a recipe needs [joint], or all of [decoder], [features] and [heads].")
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with the package."""
+    return sorted(path.stem for path in _folder().glob("*.toml"))
+
+
+def load_recipe(source: str) -> Recipe:
+    """A recipe by name or from a TOML file.
+
+    Raises:
+        InputError: no such recipe, not TOML, an unknown key, or a value of the wrong type.
+    """
+    path = Path(source) if source.endswith(".toml") else _folder() / f"{source}.toml"
+    if not path.is_file():
+        raise InputError(
+            f"there is no recipe {source!r}: give a .toml file or one of {', '.join(recipe_names())}."
+        )
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path.name} is not valid TOML: {error}.") from error
+    return _build(Recipe, content, where=path.name)
+
+
+def _folder() -> Path:
+    return Path(__file__).parent.parent / "recipes"
+
+
+def _build(kind: Any, content: dict[str, Any], *, where: str) -> Any:
+    hints = get_type_hints(kind)
+    known = {f.name for f in dataclasses.fields(kind)}
+    if unknown := sorted(set(content) - known):
+        raise InputError(
+            f"{where} has an unknown key {unknown[0]!r}; known keys here are {', '.join(sorted(known))}."
+        )
+    values = {key: _value(hints[key], value, where=f"{where}: {key}") for key, value in content.items()}
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise InputError(f"{where} is incomplete: {error}.") from error
+
+
+def _value(hint: Any, value: Any, *, where: str) -> Any:
+    options = [option for option in getattr(hint, "__args__", (hint,)) if option is not type(None)]
+    expected = options[0]
+    if dataclasses.is_dataclass(expected):
+        if not isinstance(value, dict):
+            raise InputError(f"{where} must be a table.")
+        return _build(expected, value, where=where)
+    if expected is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
+        raise InputError(f"{where} must be of type {expected.__name__}, got {value!r}.")
+    return value

@@ -1,0 +1,225 @@
+"""Supervised training from any BOP data set, stage by stage, resumable at any moment (method, section 8)."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+import crisp
+from crisp.data.bop import FrameKey
+from crisp.errors import InputError
+from crisp.learn.decoder_stage import train_decoder
+from crisp.learn.features import CropFeatures, FeatureStore, compute_features
+from crisp.learn.head_stage import KnownShapes, train_heads
+from crisp.learn.joint_stage import train_jointly
+from crisp.learn.journal import Journal, write_json
+from crisp.learn.losses import SymmetryTargets
+from crisp.learn.problem import Problem, open_problem
+from crisp.learn.recipe import Recipe
+from crisp.networks.backbone import Backbone
+from crisp.networks.checkpoint import CheckpointInfo, save_checkpoint
+from crisp.networks.config import preset
+from crisp.networks.model import CrispNetwork, build_network
+from crisp.shape.library import ShapeLibrary
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Where a training run reads and writes, and how much of it is done.
+
+    Args:
+        dataset: BOP data set.
+        split: its split to train on.
+        out: run folder: states, metrics, TensorBoard, and at the end `checkpoint/`.
+        cache: folder for kept features and distances; inside the run folder by default.
+        backbone_file: reference a backbone file next to the checkpoint instead of writing one into it.
+        overfit_one_batch: train on a single batch of crops only: the losses must fall to almost nothing.
+        dry_run: a few steps of every stage on a few frames, to see that everything is there.
+    """
+
+    dataset: Path
+    split: str
+    out: Path
+    cache: Path | None = None
+    backbone_file: Path | None = None
+    overfit_one_batch: bool = False
+    dry_run: bool = False
+
+
+def train(recipe: Recipe, options: TrainOptions, backbone: Backbone) -> Path:
+    """Train as the recipe says; returns the checkpoint's folder. Called again, it goes on where it stopped.
+
+    Raises:
+        InputError: the data set cannot be used, or the run folder belongs to another recipe or data set.
+    """
+    if options.dry_run:
+        recipe = _shortened(recipe)
+    _claim_run(recipe, options)
+    fabric = Fabric(accelerator="auto", devices=1)
+    torch.manual_seed(recipe.seed)
+    problem = open_problem(
+        recipe,
+        options.dataset,
+        options.split,
+        cache=(options.cache or options.out / "cache") / "sdf",
+        most_frames=4 if options.dry_run else None,
+    )
+    config = dataclasses.replace(preset(recipe.preset), cube_half_m=problem.cube_half_m)
+    network = build_network(config, backbone).to(fabric.device)
+    journal = Journal(options.out)
+    try:
+        if recipe.joint is not None:
+            library, metrics = train_jointly(
+                network, problem, recipe, fabric, run=options.out, journal=journal
+            )
+        else:
+            library, metrics = _train_staged(network, problem, recipe, options, fabric, journal)
+    finally:
+        journal.close()
+    return _finish(network, problem, library, recipe=recipe, options=options, metrics=metrics)
+
+
+def _train_staged(
+    network: CrispNetwork,
+    problem: Problem,
+    recipe: Recipe,
+    options: TrainOptions,
+    fabric: Fabric,
+    journal: Journal,
+) -> tuple[torch.Tensor, dict[str, float]]:
+    assert recipe.decoder and recipe.features and recipe.heads
+    codes = train_decoder(
+        network.decoder,
+        problem.samples,
+        stage=recipe.decoder,
+        code_dim=network.config.code_dim,
+        seed=recipe.seed,
+        fabric=fabric,
+        run=options.out,
+        journal=journal,
+        checkpoint_every=recipe.checkpoint_every,
+    )
+
+    def features(keys: Sequence[FrameKey], versions: int) -> list[CropFeatures]:
+        assert recipe.features
+        return compute_features(
+            problem.dataset,
+            keys,
+            network=network,
+            object_ids=problem.object_ids,
+            stage=dataclasses.replace(recipe.features, versions=versions),
+            seed=recipe.seed,
+            folder=(options.cache or options.out / "cache") / "features",
+        )
+
+    shards = features(problem.train, recipe.features.versions)
+    store = FeatureStore(shards)
+    if not len(store):
+        raise InputError(f"{options.dataset} has no instance that is visible enough to train on.")
+    if options.overfit_one_batch:
+        store = store.first(recipe.heads.batch)
+    shapes = KnownShapes(codes, problem.samples, [SymmetryTargets.of(o.symmetries) for o in problem.objects])
+    metrics = train_heads(
+        network,
+        store,
+        FeatureStore(features(problem.validation, 1)),
+        shapes=shapes,
+        stage=recipe.heads,
+        seed=recipe.seed,
+        fabric=fabric,
+        run=options.out,
+        journal=journal,
+        checkpoint_every=recipe.checkpoint_every,
+    )
+    return mean_codes(network, store, len(problem.objects), fallback=codes), metrics
+
+
+@torch.inference_mode()
+def mean_codes(
+    network: CrispNetwork, store: FeatureStore, objects: int, *, fallback: torch.Tensor
+) -> torch.Tensor:
+    """The shape-code library: for each object, the mean code that the network gives to its plain crops.
+
+    Objects of which no crop was seen keep the code of the decoder stage.
+    """
+    network.eval()
+    device = fallback.device
+    total, count = torch.zeros_like(fallback), torch.zeros(objects, 1, device=device)
+    for shard in store.shards:
+        plain = shard.plain
+        codes = network.shape_head.forward_vector(shard.shape_input[plain].float().to(device))
+        index = shard.object_index[plain].to(device)
+        total.index_add_(0, index, codes)
+        count.index_add_(0, index, torch.ones(len(index), 1, device=device))
+    return torch.where(count > 0, total / count.clamp(min=1), fallback).cpu()
+
+
+def _claim_run(recipe: Recipe, options: TrainOptions) -> None:
+    """Write down what this run is; refuse to go on in the folder of another one."""
+    options.out.mkdir(parents=True, exist_ok=True)
+    mine = {
+        "recipe": asdict(recipe),
+        "dataset": options.dataset.name,
+        "split": options.split,
+        "overfit_one_batch": options.overfit_one_batch,
+    }
+    path = options.out / "run.json"
+    if path.exists() and json.loads(path.read_text()) != json.loads(json.dumps(mine)):
+        raise InputError(
+            f"{options.out} holds a run with another recipe or data set: give another --out or remove it."
+        )
+    write_json(path, mine)
+
+
+def _shortened(recipe: Recipe) -> Recipe:
+    shorter: dict[str, Any] = {"checkpoint_every": 2}
+    if recipe.decoder and recipe.heads:
+        shorter["decoder"] = dataclasses.replace(recipe.decoder, steps=2)
+        shorter["heads"] = dataclasses.replace(recipe.heads, steps=2, batch=4)
+    if recipe.joint:
+        shorter["joint"] = dataclasses.replace(recipe.joint, epochs=1, batch=2)
+    return dataclasses.replace(recipe, **shorter)
+
+
+def _finish(
+    network: CrispNetwork,
+    problem: Problem,
+    codes: torch.Tensor,
+    *,
+    recipe: Recipe,
+    options: TrainOptions,
+    metrics: dict[str, float],
+) -> Path:
+    names = tuple(o.name for o in problem.objects)
+    library = ShapeLibrary(
+        names=names,
+        object_ids=tuple(problem.object_ids),
+        codes=codes.float(),
+        diameters_m=torch.tensor([o.diameter_m for o in problem.objects], dtype=torch.float32),
+    )
+    info = CheckpointInfo(
+        name=recipe.name,
+        library=library,
+        kinds=tuple(o.kind for o in problem.objects),
+        symmetries=tuple(o.symmetries for o in problem.objects),
+        training={
+            "crisp_version": crisp.__version__,
+            "recipe": asdict(recipe),
+            "recipe_sha256": hashlib.sha256(json.dumps(asdict(recipe), sort_keys=True).encode()).hexdigest(),
+            "dataset": options.dataset.name,
+            "split": options.split,
+            "frames": len(problem.train),
+            "validation": metrics,
+        },
+    )
+    folder = options.out / "checkpoint"
+    save_checkpoint(folder, network, info, dtype="float16", backbone_file=options.backbone_file)
+    return folder

@@ -1,0 +1,94 @@
+"""A trained model ready to use: network and preprocessing from one checkpoint, so they cannot drift."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from crisp.crop import CropConfig
+from crisp.errors import InputError
+from crisp.geometry.align import RegistrationConfig
+from crisp.networks.checkpoint import CheckpointInfo, load_checkpoint
+from crisp.networks.model import CrispNetwork
+from crisp.pipeline import estimate, standard_stages
+from crisp.shape.mesh import MeshConfig
+from crisp.types import Detection, Frame, Result
+
+WEIGHTS = Path(__file__).parent / "weights"
+BUNDLED = {"bundled": "small", "small": "small"}
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """Estimates pose and shape.
+
+    Args:
+        network: in evaluation mode, on its device.
+        info: the checkpoint's description: object names, diameters, library of shape codes, training.
+        name: how the checkpoint was asked for.
+        sha256: of the checkpoint's description, which holds the hashes of its files.
+        registration, meshing: settings of those stages.
+    """
+
+    network: CrispNetwork
+    info: CheckpointInfo
+    name: str
+    sha256: str
+    registration: RegistrationConfig = field(default_factory=RegistrationConfig)
+    meshing: MeshConfig = field(default_factory=MeshConfig)
+
+    def estimate(self, frame: Frame, masks: Sequence[np.ndarray | Detection]) -> list[Result]:
+        """Pose and shape of each masked object.
+
+        Args:
+            frame: one RGB-D frame.
+            masks: one boolean (H, W) array (or Detection) per object: its visible pixels.
+
+        Returns:
+            One result per mask, in order, never fewer; see `Result.status`.
+        """
+        detections = [m if isinstance(m, Detection) else Detection(_boolean(m)) for m in masks]
+        config = self.network.config
+        stages = standard_stages(
+            self.network,
+            crop_config=CropConfig(image_px=config.image_px, pnc_px=config.pnc_px),
+            registration=self.registration,
+            meshing=self.meshing,
+        )
+        return estimate(frame, detections, stages)
+
+
+def _boolean(mask: np.ndarray) -> np.ndarray:
+    mask = np.asarray(mask)
+    if mask.ndim != 2:
+        raise InputError(f"a mask must be an (H, W) array, got shape {mask.shape}.")
+    return mask if mask.dtype == np.bool_ else mask > 0
+
+
+def load_model(source: str | Path, *, device: str | None = None) -> Model:
+    """See `crisp.load`."""
+    folder = checkpoint_folder(source)
+    network, info = load_checkpoint(folder)
+    chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    digest = hashlib.sha256((folder / "checkpoint.json").read_bytes()).hexdigest()
+    return Model(network.to(chosen).eval(), info, name=str(source), sha256=digest)
+
+
+def checkpoint_folder(source: str | Path) -> Path:
+    """The folder of a bundled model by its name, or the folder itself.
+
+    Raises:
+        InputError: neither a bundled name nor a folder with a checkpoint in it.
+    """
+    folder = WEIGHTS / BUNDLED[str(source)] if str(source) in BUNDLED else Path(source)
+    if not (folder / "checkpoint.json").is_file():
+        raise InputError(
+            f"{source} is neither a bundled model ({', '.join(BUNDLED)}) "
+            "nor a folder with a checkpoint.json in it."
+        )
+    return folder

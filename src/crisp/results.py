@@ -1,0 +1,110 @@
+"""`results.json` and the meshes beside it: what every verb that estimates writes (docs/interfaces)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import crisp
+from crisp.errors import InputError
+from crisp.geometry.camera import Camera
+from crisp.model import Model
+from crisp.shape.mesh_io import write_ply
+from crisp.types import Result
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Errors of one object, where the truth is known. Lengths in metres."""
+
+    add_s_m: float
+    rotation_deg: float
+    translation_m: float
+    chamfer_m: float | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class FrameResults:
+    """All results of one frame; `errors` lines up with `results` where the truth is known."""
+
+    frame_id: str
+    camera: Camera
+    results: Sequence[Result]
+    errors: Sequence[Truth | None] = field(default=())
+
+
+class ResultsWriter:
+    """Collects frames and writes `results.json` into a folder, meshes as they come.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+
+    def __init__(self, folder: Path, model: Model, settings: Mapping[str, Any]) -> None:
+        self._folder = folder
+        self._head = {
+            "crisp_version": crisp.__version__,
+            "model": {"name": model.name, "sha256": model.sha256},
+            "settings": dict(settings)
+            | {"registration": asdict(model.registration), "meshing": asdict(model.meshing)},
+        }
+        self._frames: list[dict[str, Any]] = []
+        prepare_folder(folder)
+
+    def add(self, frame: FrameResults) -> None:
+        objects = []
+        for index, result in enumerate(frame.results):
+            entry = _object(index, result)
+            if result.mesh is not None:
+                entry["mesh"] = f"meshes/{frame.frame_id.replace('/', '_')}_{index}.ply"
+                write_ply(result.mesh, self._folder / entry["mesh"])
+            if index < len(frame.errors) and (truth := frame.errors[index]) is not None:
+                entry["errors"] = asdict(truth)
+            objects.append(entry)
+        K = [float(v) for v in frame.camera.K.ravel()]
+        camera = {"K": K, "width": frame.camera.width, "height": frame.camera.height}
+        self._frames.append({"frame_id": frame.frame_id, "camera": camera, "objects": objects})
+
+    def close(self) -> Path:
+        """Write `results.json` (through a temporary name) and return its path."""
+        path = self._folder / "results.json"
+        temporary = path.with_name(".results.json.tmp")
+        temporary.write_text(json.dumps(self._head | {"frames": self._frames}, indent=1) + "\n")
+        temporary.replace(path)
+        return path
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make an output folder and prove that it can be written, before any long work.
+
+    Raises:
+        InputError: it cannot be made or written.
+    """
+    probe = folder / ".writable"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_text("")
+        probe.unlink()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"cannot write to the output folder {folder} ({reason}).") from error
+
+
+def _object(index: int, result: Result) -> dict[str, Any]:
+    pose = result.T_camera_object
+    return {
+        "detection": index,
+        "status": result.status,
+        "message": result.message,
+        "label": result.label,
+        "T_camera_object": None if pose is None else [[float(v) for v in row] for row in pose],
+        "diameter_m": result.diameter_m,
+        "inlier_share": result.inlier_share,
+        "box_px": None if result.box_px is None else list(result.box_px),
+        "mesh": None,
+        "certificate": None,
+        "timing_ms": result.timing_ms,
+    }
