@@ -88,6 +88,13 @@ def weighted_procrustes(
     share = (weights / total.clamp(min=torch.finfo(weights.dtype).tiny)).unsqueeze(-1)
     z_mean, x_mean = (share * pnc).sum(-2), (share * points_camera).sum(-2)
     correlation = (share * (points_camera - x_mean.unsqueeze(-2))).mT @ (pnc - z_mean.unsqueeze(-2))
+    return _from_moments(correlation, z_mean, x_mean)
+
+
+def _from_moments(
+    correlation: Float[Tensor, "*b 3 3"], z_mean: Float[Tensor, "*b 3"], x_mean: Float[Tensor, "*b 3"]
+) -> Float[Tensor, "*b 4 4"]:
+    """Arun's solution: the rotation nearest to the correlation of x with z, and the means on each other."""
     # The best rotation ignores the correlation's size; dividing by it makes the damping relative.
     size = correlation.detach().square().sum((-1, -2), keepdim=True).sqrt()
     unit = correlation / size.clamp(min=torch.finfo(size.dtype).tiny ** 0.5)
@@ -144,19 +151,46 @@ def truncated_cost(
     counts: Bool[Tensor, "b m"],
     inlier_m: float,
 ) -> Float[Tensor, "b h"]:
-    """MSAC: sum over points of min(|R z + t - x|^2, inlier_m^2), for every hypothesis.
-
-    |R z + t - x|^2 is linear in (R, R't, t, |t|^2), so one matrix product evaluates all pairs. It loses half
-    the digits, of which float64 on centred points has plenty.
-    """
-    R, t = T_camera_object[..., :3, :3], T_camera_object[..., :3, 3]
-    turned = (R.mT @ t.unsqueeze(-1))[..., 0]
-    unknowns = torch.cat([R.flatten(-2), turned, t, t.square().sum(-1, keepdim=True)], dim=-1)
-    products = (points_camera.unsqueeze(-1) * pnc.unsqueeze(-2)).flatten(-2)
-    constant = (pnc.square() + points_camera.square()).sum(-1)
-    features = torch.cat([-2 * products, 2 * pnc, -2 * points_camera, torch.ones_like(pnc[..., :1])], dim=-1)
-    squared = torch.baddbmm(constant.unsqueeze(1), unknowns, features.mT)
+    """MSAC: sum over points of min(|R z + t - x|^2, inlier_m^2), for every hypothesis."""
+    squared = _Pairs.of(pnc, points_camera).squared_residuals(T_camera_object)
     return (squared.clamp_(0, inlier_m**2) @ counts.to(squared.dtype).unsqueeze(-1))[..., 0]
+
+
+@dataclass(frozen=True, eq=False)
+class _Pairs:
+    """Products of matched points, in which residuals and moments are both linear: one matrix product each.
+
+    Differences of squares lose half the digits, of which float64 on centred points has plenty.
+
+    Args:
+        products: x z' (9, row-major), z, x, 1.
+        squares: |z|^2 + |x|^2.
+    """
+
+    products: Float[Tensor, "b n 16"]
+    squares: Float[Tensor, "b n"]
+
+    @classmethod
+    def of(cls, z: Float[Tensor, "b n 3"], x: Float[Tensor, "b n 3"]) -> _Pairs:
+        outer = (x.unsqueeze(-1) * z.unsqueeze(-2)).flatten(-2)
+        squares = (z.square() + x.square()).sum(-1)
+        return cls(torch.cat([outer, z, x, torch.ones_like(z[..., :1])], dim=-1), squares)
+
+    def squared_residuals(self, T: Float[Tensor, "b h 4 4"]) -> Float[Tensor, "b h n"]:
+        """|R z + t - x|^2 = |z|^2 + |x|^2 - 2 tr(R' x z') + 2 (R't)'z - 2 t'x + |t|^2; may round below 0."""
+        R, t = T[..., :3, :3], T[..., :3, 3]
+        turned = (R.mT @ t.unsqueeze(-1))[..., 0]
+        factors = [-2 * R.flatten(-2), 2 * turned, -2 * t, t.square().sum(-1, keepdim=True)]
+        return torch.baddbmm(self.squares.unsqueeze(1), torch.cat(factors, dim=-1), self.products.mT)
+
+    def fit(self, weights: Float[Tensor, "b n"]) -> Float[Tensor, "b 4 4"]:
+        """`weighted_procrustes` of the pairs, without another pass over the points."""
+        total = weights.sum(-1, keepdim=True).clamp(min=torch.finfo(weights.dtype).tiny)
+        mean = (weights.unsqueeze(1) @ self.products)[:, 0] / total
+        z_mean, x_mean = mean[:, 9:12], mean[:, 12:15]
+        return _from_moments(
+            mean[:, :9].unflatten(-1, (3, 3)) - x_mean[:, :, None] * z_mean[:, None], z_mean, x_mean
+        )
 
 
 @torch.no_grad()
@@ -235,11 +269,12 @@ def _refit(
     config: RegistrationConfig,
 ) -> Float[Tensor, "b 4 4"]:
     """Tukey's biweight, its reach falling from 3 to 1 inlier_m; with too few points in reach a pose stays."""
+    pairs = _Pairs.of(z, x)
     for reach_m in torch.linspace(3.0, 1.0, config.refits).mul(config.inlier_m).tolist():
-        relative = (_residual(T, z, x) / reach_m).clamp(max=1)
-        weights = (1 - relative.square()).square() * valid
+        squared = pairs.squared_residuals(T.unsqueeze(1))[:, 0]
+        weights = (1 - (squared / reach_m**2).clamp(0, 1)).square() * valid
         enough = (weights > 0).sum(-1) >= MIN_POINTS
-        T = torch.where(enough[:, None, None], weighted_procrustes(z, x, weights), T)
+        T = torch.where(enough[:, None, None], pairs.fit(weights), T)
     return T
 
 
