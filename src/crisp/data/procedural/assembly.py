@@ -21,7 +21,9 @@ LONGEST_EDGE_MM = 16.0
 
 
 def placed(
-    at: tuple[float, float, float] = (0.0, 0.0, 0.0), *, turn: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    at: tuple[Number, Number, Number] = (0.0, 0.0, 0.0),
+    *,
+    turn: tuple[Number, Number, Number] = (0.0, 0.0, 0.0),
 ) -> Float[np.ndarray, "3 4"]:
     """Turned about x, then y, then z (degrees), then moved (millimetres)."""
     a, b, c = np.radians(turn)
@@ -47,9 +49,9 @@ def assemble(
     kind: str,
     symmetries: Symmetries | None = None,
     rest: Sequence[Float[np.ndarray, "3 3"]] = (np.eye(3),),
-    roughness: float = 0.5,
+    roughness: Number = 0.5,
 ) -> ObjectModel:
-    """Join the parts and lay their cards; where parts overlap, the surface that stays outside keeps its look."""
+    """Join the parts and lay their cards; where parts overlap, what stays outside keeps its look."""
     marked = [part.solid.transform(part.place).as_original() for part in parts]
     joined = Manifold()
     for solid in marked:
@@ -83,7 +85,6 @@ def _owners(output: object, ids: list[int]) -> np.ndarray:
 def _texture(
     parts: Sequence[Part], corners: Float[np.ndarray, "f 3 3"], owner: np.ndarray
 ) -> tuple[Image.Image, Float[np.ndarray, "f 3 2"]]:
-    pictures = {id(cell): cell for part in parts for cell in part.looks.cells()}
     cells = [part.looks.cells() for part in parts]
     pictures = {id(cell): cell for row in cells for cell in row}
     spots = _pack(pictures)

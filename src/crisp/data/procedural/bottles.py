@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from manifold3d import Manifold
 
 from crisp.data.procedural.assembly import Part, assemble, placed
 from crisp.data.procedural.looks import Box, Wrap, plain, plain_wrap
 from crisp.data.procedural.paint import Card, flat
-from crisp.data.procedural.solids import block, bottle, lathe, rod, tube, union
+from crisp.data.procedural.solids import Number, block, bottle, lathe, rod, tube, union
 from crisp.data.procedural.vessels import turning_about_z
 from crisp.objects import ObjectModel
 
@@ -15,7 +16,7 @@ from crisp.objects import ObjectModel
 ON_ITS_BACK = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 
 
-def _ribbed_cap(radius: float, height: float, *, ribs: int = 12) -> object:
+def _ribbed_cap(radius: Number, height: Number, *, ribs: int = 12) -> Manifold:
     cap = lathe([(0, 0), (radius, 0), (radius * 0.94, height), (0, height)], rounding=1.5, segments=36)
     groove = rod(1.6, height, segments=8)
     for i in range(ribs):
@@ -136,7 +137,7 @@ def bottle_plain() -> ObjectModel:
     )
 
 
-def _tin(radius: float, height: float, *, segments: int = 64) -> object:
+def _tin(radius: Number, height: Number, *, segments: int = 64) -> Manifold:
     """A can with rims, a sunken lid and beads around its body."""
     rim, lid = radius, height - 3
     outside = [(radius - 1.2, 4.0), (radius - 1.2, height - 4), (rim, height - 3.5), (rim, height)]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from manifold3d import Manifold
 
 from crisp.data.procedural.assembly import Part, assemble, placed
-from crisp.data.procedural.looks import Box, Wrap, plain
+from crisp.data.procedural.looks import Box, Wrap, capped, plain
 from crisp.data.procedural.paint import Card, flat
-from crisp.data.procedural.solids import Point2, block, lathe, rod, union
+from crisp.data.procedural.solids import Number, Point2, block, lathe, rod, union
 from crisp.objects import ObjectModel
 
 FACING_FRONT = (90.0, 0.0, 0.0)
@@ -26,7 +27,7 @@ def _keyboard(size: Point2, *, deck: str, keys: str, accent: str) -> Card:
     return card.box((0.74, 0.68, 0.94, 0.88), accent)
 
 
-def _laptop(name: str, size: Point2, *, opening: float, base: Box, lid: Box) -> ObjectModel:
+def _laptop(name: str, size: Point2, *, opening: Number, base: Box, lid: Box) -> ObjectModel:
     """Base and lid, hinged at the back; `opening` in degrees from closed."""
     width, depth = size
     slab = block((width, depth, 12), rounding=3.5).translate((0, 0, 6))
@@ -88,7 +89,7 @@ def laptop_black() -> ObjectModel:
     return _laptop("laptop_black", size, opening=132, base=base, lid=Box(show, lid, edge, red, edge, edge))
 
 
-def _lens(radius: float, length: float, *, rings: int) -> object:
+def _lens(radius: Number, length: Number, *, rings: int) -> Manifold:
     """A barrel along z with raised rings and a hollow in front."""
     outside: list[Point2] = [(radius, 0.0)]
     step = length / rings
@@ -100,7 +101,7 @@ def _lens(radius: float, length: float, *, rings: int) -> object:
     return lathe(profile, segments=48)
 
 
-def _lens_looks(radius: float, length: float, *, barrel: str, ring: str, glass: str) -> Wrap:
+def _lens_looks(radius: Number, length: Number, *, barrel: str, ring: str, glass: str) -> Wrap:
     side = Card(2 * np.pi * radius, length, barrel).box((0, 0.08, 1, 0.2), ring)
     side.grid((0, 0.42, 1, 0.62), "#3c3f43", cells=(40, 1), gap=0.4).box((0.46, 0.66, 0.54, 0.9), "white")
     face = (
@@ -143,7 +144,7 @@ def camera_slr() -> ObjectModel:
             _lens_looks(31, 58, barrel="#17181b", ring="#b3202c", glass="#4a3b7d"),
             placed((8, -18, 38), turn=FACING_FRONT),
         ),
-        Part(knob, Box(*[flat("#9aa0a6")] * 4, dial, dial), placed((48, 4, 77))),
+        Part(knob, capped("#9aa0a6", ends=dial), placed((48, 4, 77))),
         Part(shutter, plain("#b3202c"), placed((-50, -18, 70))),
     ]
     return assemble("camera_slr", parts, kind="camera", roughness=0.45)

@@ -6,26 +6,28 @@ Seen from outside with z up, a card's right is the viewer's right. Front is -y, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
 from PIL import Image
 
-from crisp.data.procedural.paint import Card, flat
+from crisp.data.procedural.paint import Card, Number, flat
 
 Corners = Float[np.ndarray, "f 3 3"]
+Vector = Float[np.ndarray, " 3"]
 Layout = tuple[Int[np.ndarray, " f"], Float[np.ndarray, "f 3 2"]]
 
 # The strip of a wrap is continued by this share of a turn, so that faces across the seam find their print.
 SEAM = 0.125
 
 
+@runtime_checkable
 class Looks(Protocol):
     def cells(self) -> tuple[Image.Image, ...]:
         """The pictures, one per cell."""
 
-    def lay(self, corners: Corners, low: Float[np.ndarray, "3"], high: Float[np.ndarray, "3"]) -> Layout:
+    def lay(self, corners: Corners, low: Vector, high: Vector) -> Layout:
         """Cell of each face and place of its corners in it (right, up; 0 to 1).
 
         Args:
@@ -48,7 +50,7 @@ class Box:
         order = (self.right, self.left, self.back, self.front, self.top, self.bottom)
         return tuple(card.image for card in order)
 
-    def lay(self, corners: Corners, low: Float[np.ndarray, "3"], high: Float[np.ndarray, "3"]) -> Layout:
+    def lay(self, corners: Corners, low: Vector, high: Vector) -> Layout:
         normal = _normals(corners)
         axis = np.abs(normal).argmax(1)
         cell = 2 * axis + (np.take_along_axis(normal, axis[:, None], 1)[:, 0] < 0)
@@ -65,22 +67,22 @@ class Wrap:
     """A strip around z (its middle in front), a top, a bottom and an inside.
 
     Args:
-        steep: faces whose normal's z is above it take the top, below `-steep_down` the bottom.
-        outside_up: as `steep`, for faces that look away from the axis.
+        steep, steep_down: faces whose normal's z is above the one take the top, below minus the other
+            the bottom.
     """
 
     side: Card
     top: Card
     bottom: Card
     inside: Card
-    steep: float = 0.75
-    steep_down: float = 0.75
+    steep: Number = 0.75
+    steep_down: Number = 0.75
 
     def cells(self) -> tuple[Image.Image, ...]:
         strips = [_continued(card.image) for card in (self.side, self.inside)]
         return (strips[0], strips[1], self.top.image, self.bottom.image)
 
-    def lay(self, corners: Corners, low: Float[np.ndarray, "3"], high: Float[np.ndarray, "3"]) -> Layout:
+    def lay(self, corners: Corners, low: Vector, high: Vector) -> Layout:
         normal = _normals(corners)
         middle = corners.mean(1)
         centre = (low + high) / 2
@@ -117,6 +119,12 @@ def _normals(corners: Corners) -> Float[np.ndarray, "f 3"]:
 def plain(colour: str) -> Box:
     card = flat(colour)
     return Box(card, card, card, card, card, card)
+
+
+def capped(side: str, *, ends: Card) -> Box:
+    """One colour around, a card on top and below."""
+    card = flat(side)
+    return Box(card, card, card, card, ends, ends)
 
 
 def plain_wrap(side: Card, *, end: str) -> Wrap:

@@ -12,35 +12,36 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 PIXELS_PER_MM = 2.4
-Area = tuple[float, float, float, float]
-Spot = tuple[float, float]
+Number = int | float
+Area = tuple[Number, Number, Number, Number]
+Spot = tuple[Number, Number]
 
 
 class Card:
     """A picture that is painted step by step; every step returns the card."""
 
-    def __init__(self, width_mm: float, height_mm: float, colour: str) -> None:
+    def __init__(self, width_mm: Number, height_mm: Number, colour: str) -> None:
         size = (max(8, round(width_mm * PIXELS_PER_MM)), max(8, round(height_mm * PIXELS_PER_MM)))
         self.image = Image.new("RGB", size, colour)
         self._draw = ImageDraw.Draw(self.image)
 
-    def _pixels(self, area: Area) -> tuple[float, float, float, float]:
+    def _pixels(self, area: Area) -> tuple[Number, Number, Number, Number]:
         w, h = self.image.size
         x0, x1 = sorted((area[0] * w, area[2] * w))
         y0, y1 = sorted((area[1] * h, area[3] * h))
         return x0, y0, max(x0 + 1, x1 - 1), max(y0 + 1, y1 - 1)
 
-    def box(self, area: Area, colour: str, *, corner: float = 0.0) -> Card:
+    def box(self, area: Area, colour: str, *, corner: Number = 0.0) -> Card:
         """A filled rectangle; `corner` is a fraction of the card's height."""
         self._draw.rounded_rectangle(self._pixels(area), corner * self.image.height, fill=colour)
         return self
 
-    def frame(self, area: Area, colour: str, *, width: float = 0.02) -> Card:
+    def frame(self, area: Area, colour: str, *, width: Number = 0.02) -> Card:
         pixels = max(1, round(width * self.image.height))
         self._draw.rectangle(self._pixels(area), outline=colour, width=pixels)
         return self
 
-    def disc(self, at: Spot, radius: float, colour: str) -> Card:
+    def disc(self, at: Spot, radius: Number, colour: str) -> Card:
         """A filled circle; the radius is a fraction of the card's height."""
         w, h = self.image.size
         x, y, r = at[0] * w, at[1] * h, radius * h
@@ -56,14 +57,14 @@ class Card:
         self._draw.polygon([(x * w, y * h) for x, y in points], fill=colour)
         return self
 
-    def sector(self, angles: tuple[float, float], colour: str, *, radius: float = 0.75) -> Card:
+    def sector(self, angles: tuple[Number, Number], colour: str, *, radius: Number = 0.75) -> Card:
         """A slice of pie about the centre; degrees clockwise from the right, radius in card widths."""
         w, h = self.image.size
         r = radius * w
         self._draw.pieslice((w / 2 - r, h / 2 - r, w / 2 + r, h / 2 + r), *angles, fill=colour)
         return self
 
-    def star(self, at: Spot, radius: float, colour: str, *, points: int = 5) -> Card:
+    def star(self, at: Spot, radius: Number, colour: str, *, points: int = 5) -> Card:
         """The radius is a fraction of the card's height."""
         w, h = self.image.size
         angle = np.pi * np.arange(2 * points) / points - np.pi / 2
@@ -125,7 +126,7 @@ class Card:
             self.box(part, colours[i % len(colours)])
         return self
 
-    def grid(self, area: Area, colour: str, *, cells: tuple[int, int], gap: float = 0.15) -> Card:
+    def grid(self, area: Area, colour: str, *, cells: tuple[int, int], gap: Number = 0.15) -> Card:
         """Columns x rows of tiles, such as keys or solar cells; `gap` is a share of the pitch."""
         x0, y0, x1, y1 = area
         dx, dy = (x1 - x0) / cells[0], (y1 - y0) / cells[1]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+from manifold3d import Manifold
 
 from crisp.data.procedural.assembly import Part, assemble, placed
 from crisp.data.procedural.looks import Box, Wrap, plain
 from crisp.data.procedural.packages import HALF_TURN_ABOUT_Z
 from crisp.data.procedural.paint import Card, flat
-from crisp.data.procedural.solids import Point2, block, lathe, rod, tube
+from crisp.data.procedural.solids import Number, Point2, block, lathe, rod, tube
 from crisp.objects import ObjectModel, Symmetries
 
 
@@ -17,7 +18,7 @@ def _cells(size: Point2, *, tiles: tuple[int, int], cell: str = "#1b2f7a") -> Ca
     return card.box((0, 0.485, 1, 0.515), "#d9dde6")
 
 
-def _dish(radius: float, depth: float) -> object:
+def _dish(radius: Number, depth: Number) -> Manifold:
     """A bowl-shaped reflector opening along z, 6 mm thick."""
     r = np.linspace(0, radius, 9)
     inner = [(float(a), 8 + depth * float(a / radius) ** 2) for a in r]
@@ -98,7 +99,7 @@ def satellite_twin() -> ObjectModel:
         parts += [
             Part(block((88, 8, 72), rounding=2), wing, placed((76 * c, 0, 44), turn=(0, 0, half))),
             Part(rod(6, 60), plain("#33373c"), placed((10 * c, 0, 44), turn=(0, 90, half))),
-            Part(horn, cup, placed((0, -40 * c, 58), turn=(90, 0, half))),
+            Part(horn, cup, placed((0, -40 * c, 24), turn=(90, 0, half))),
         ]
     return assemble(
         "satellite_twin",

@@ -8,11 +8,13 @@ import numpy as np
 from manifold3d import CrossSection, JoinType, Manifold, Mesh64
 from scipy.interpolate import CubicSpline
 
-Point2 = tuple[float, float]
-Point3 = tuple[float, float, float]
+# Sizes are written as they read best, 5 or 5.5.
+Number = int | float
+Point2 = tuple[Number, Number]
+Point3 = tuple[Number, Number, Number]
 
 
-def outline(points: Sequence[Point2], *, rounding: float = 0.0) -> CrossSection:
+def outline(points: Sequence[Point2], *, rounding: Number = 0.0) -> CrossSection:
     """A polygon (either winding), its convex and concave corners rounded with one radius."""
     section = CrossSection([np.asarray(points, dtype=np.float64)])
     if section.area() < 0 or section.is_empty():
@@ -20,7 +22,7 @@ def outline(points: Sequence[Point2], *, rounding: float = 0.0) -> CrossSection:
     return _rounded(section, rounding)
 
 
-def _rounded(section: CrossSection, radius: float) -> CrossSection:
+def _rounded(section: CrossSection, radius: Number) -> CrossSection:
     if radius <= 0:
         return section
     for step in (-radius, 2 * radius, -radius):
@@ -28,7 +30,7 @@ def _rounded(section: CrossSection, radius: float) -> CrossSection:
     return section.simplify(0.02)
 
 
-def lathe(profile: Sequence[Point2], *, rounding: float = 0.0, segments: int = 64) -> Manifold:
+def lathe(profile: Sequence[Point2], *, rounding: Number = 0.0, segments: int = 64) -> Manifold:
     """Turn a closed (radius, z) outline about z. Rounding leaves the points on the axis alone."""
     # Rounded together with its mirror image, so that the axis is no corner.
     half = outline(profile)
@@ -38,13 +40,13 @@ def lathe(profile: Sequence[Point2], *, rounding: float = 0.0, segments: int = 6
     return _rounded(whole, rounding).revolve(segments)
 
 
-def rod(radius: float, length: float, *, top: float | None = None, segments: int = 32) -> Manifold:
+def rod(radius: Number, length: Number, *, top: Number | None = None, segments: int = 32) -> Manifold:
     """A cylinder or cone from z = 0 up."""
     end = radius if top is None else top
     return Manifold.cylinder(length, radius, end, segments)
 
 
-def superellipse(half: Point2, z: float, *, power: float = 2.0, count: int = 64) -> np.ndarray:
+def superellipse(half: Point2, z: Number, *, power: Number = 2.0, count: int = 64) -> np.ndarray:
     """A ring (count, 3) at height z: power 2 is an ellipse, 4 and more a rounded rectangle."""
     angle = np.linspace(0, 2 * np.pi, count, endpoint=False)
     c, s = np.cos(angle), np.sin(angle)
@@ -77,7 +79,7 @@ def from_mesh(vertices: np.ndarray, faces: np.ndarray) -> Manifold:
     return solid
 
 
-def spline(points: Sequence[Sequence[float]], count: int) -> np.ndarray:
+def spline(points: Sequence[Sequence[Number]], count: int) -> np.ndarray:
     """A smooth curve through the points, `count` samples."""
     values = np.asarray(points, dtype=np.float64)
     steps = np.linalg.norm(np.diff(values, axis=0), axis=1)
@@ -85,7 +87,7 @@ def spline(points: Sequence[Sequence[float]], count: int) -> np.ndarray:
     return CubicSpline(at, values)(np.linspace(0, at[-1], count))
 
 
-def bottle(stations: Sequence[Sequence[float]], *, power: float = 2.0, count: int = 36) -> Manifold:
+def bottle(stations: Sequence[Sequence[Number]], *, power: Number = 2.0, count: int = 36) -> Manifold:
     """A smooth skin through stations (z, half width, half depth)."""
     curve = spline(stations, count)
     curve = curve[np.argsort(curve[:, 0])]
@@ -93,7 +95,7 @@ def bottle(stations: Sequence[Sequence[float]], *, power: float = 2.0, count: in
 
 
 def tube(
-    points: Sequence[Point3], radius: float | Sequence[float], *, flat: float = 1.0, count: int = 24
+    points: Sequence[Point3], radius: Number | Sequence[Number], *, flat: Number = 1.0, count: int = 24
 ) -> Manifold:
     """A bent bar with rounded ends along a smooth curve.
 
@@ -138,7 +140,7 @@ def _round_ends(
     )
 
 
-def block(size: Point3, *, rounding: float = 2.0, segments: int = 16) -> Manifold:
+def block(size: Point3, *, rounding: Number = 2.0, segments: int = 16) -> Manifold:
     """A box centred on the origin, its edges and corners rounded."""
     radius = min(rounding, 0.499 * min(size))
     ball = Manifold.sphere(radius, segments)
@@ -150,7 +152,7 @@ def block(size: Point3, *, rounding: float = 2.0, segments: int = 16) -> Manifol
 _SIGNS = tuple(np.array([x, y, z], dtype=np.float64) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1))
 
 
-def plate(section: CrossSection, thickness: float, *, bevel: float = 0.0) -> Manifold:
+def plate(section: CrossSection, thickness: Number, *, bevel: Number = 0.0) -> Manifold:
     """An outline drawn up from z = 0, its rims bevelled."""
     if bevel <= 0:
         return section.extrude(thickness)

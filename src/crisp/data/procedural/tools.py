@@ -64,7 +64,7 @@ def hammer() -> ObjectModel:
         Part(grip, handle, placed((-150, 0, 0), turn=ALONG_X)),
         Part(
             shaft,
-            Box(*[flat("#d9a866")] * 4, flat("#d9a866"), flat("#d9a866")),
+            plain("#d9a866"),
             placed((-20, 0, 0), turn=ALONG_X),
         ),
         Part(poll, steel, placed((104, 0, 0))),
@@ -155,7 +155,7 @@ def drill() -> ObjectModel:
     other = (
         Card(60, 112, "#1b6e6a")
         .grid((0.25, 0.1, 0.75, 0.4), "#0d3836", cells=(4, 5))
-        .text("18V", (0.25, 0.5, 0.75, 0.85), "white", turn=90)
+        .text("18V", (0.25, 0.5, 0.75, 0.85), "white", turn=270)
     )
     ridge = Card(60, 112, "#16181b").box((0.3, 0.1, 0.7, 0.9), "#d9342b").hazard((0.3, 0.1, 0.7, 0.3))
     body = Box(vents, other, ridge, flat("#16181b"), flat("#2d3035"), flat("#16181b"))

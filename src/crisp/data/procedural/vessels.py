@@ -8,7 +8,7 @@ from manifold3d import Manifold
 from crisp.data.procedural.assembly import Part, assemble, placed
 from crisp.data.procedural.looks import Wrap, plain
 from crisp.data.procedural.paint import Card, flat
-from crisp.data.procedural.solids import Point2, Point3, block, lathe, tube
+from crisp.data.procedural.solids import Number, Point2, Point3, block, lathe, tube
 from crisp.objects import ObjectModel, Symmetries
 
 WALL = 5.0
@@ -19,7 +19,7 @@ def turning_about_z() -> Symmetries:
     return Symmetries(continuous=((np.array([0.0, 0.0, 1.0]), np.zeros(3)),))
 
 
-def _pot(outside: list[Point2], *, floor: float = 6.0, segments: int = 64) -> tuple[Manifold, Manifold]:
+def _pot(outside: list[Point2], *, floor: Number = 6.0, segments: int = 64) -> tuple[Manifold, Manifold]:
     """A round vessel from its outer (radius, z) line, and the solid of its hollow."""
     rim = outside[-1]
     hollow = [(0.0, floor)] + [(max(r - WALL, 1.0), max(z, floor)) for r, z in outside if z > 0]
@@ -28,13 +28,18 @@ def _pot(outside: list[Point2], *, floor: float = 6.0, segments: int = 64) -> tu
     return (body - cavity), cavity
 
 
-def _handle(cavity: Manifold, *points: Point3, radius: float = 5.5) -> Manifold:
-    return tube(points, radius, flat=1.35) - cavity
+def _handle(cavity: Manifold, *points: Point3, radius: Number = 5.5) -> Manifold:
+    return tube(points, radius, flat=1.35) - _into_the_wall(cavity)
+
+
+def _into_the_wall(cavity: Manifold) -> Manifold:
+    # What is stuck on must end inside the wall: ending on its inner face, it would show there in patches.
+    return cavity.scale((1.03, 1.03, 1.0))
 
 
 def mug_blue() -> ObjectModel:
     body, cavity = _pot([(40, 0), (42, 8), (42, 98)])
-    handle = _handle(cavity, (39, 0, 81), (58, 0, 83.5), (70, 0, 56), (60, 0, 26), (39, 0, 20))
+    handle = _handle(cavity, (41, 0, 81), (58, 0, 83.2), (70, 0, 56), (60, 0, 26), (39, 0, 20))
     side = Card(264, 98, "#1d4e9e").box((0.36, 0.14, 0.64, 0.86), "#f5f1e4", corner=0.08)
     side.text("CAFE", (0.38, 0.2, 0.62, 0.5), "#1d4e9e").text(
         "GOOD MORNING", (0.38, 0.52, 0.62, 0.64), "#b5302a"
@@ -112,8 +117,8 @@ def bowl_spouted() -> ObjectModel:
         "bowl_spouted",
         [
             Part(body - groove, looks),
-            Part((spout - groove) - cavity, plain("#f0c64a")),
-            Part(grip - cavity, plain("#3c4f8f"), placed()),
+            Part((spout - groove) - _into_the_wall(cavity), plain("#f0c64a")),
+            Part(grip - _into_the_wall(cavity), plain("#3c4f8f"), placed()),
         ],
         kind="bowl",
         roughness=0.3,
