@@ -1,0 +1,260 @@
+"""A checkpoint is one folder: tensors in safetensors, everything else in a JSON that a person can read.
+
+    checkpoint.json        configuration, objects, training, and the SHA-256 of each file below
+    heads.safetensors      shape head, PNC head, shape decoder
+    library.safetensors    codes (K, C) float32
+    backbone.safetensors   or a relative path to a file that several checkpoints share
+
+The JSON is written last and every file is checked against it, so a half-written folder never loads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from crisp.errors import InputError
+from crisp.networks.backbone import Backbone
+from crisp.networks.checkpoint_info import CheckpointInfo, info_from_json
+from crisp.networks.config import NetworkConfig
+from crisp.networks.model import CrispNetwork, build_network
+from crisp.networks.quantise import dequantise, quantise
+
+FORMAT_VERSION = 1
+JSON_NAME = "checkpoint.json"
+_KEYS = {"format_version", "name", "units", "network", "objects", "training", "files"}
+_FILE_KEYS = {"path", "sha256"}
+_HEAD_PARTS = ("shape_head", "pnc_head", "decoder")
+_FLOATS = {"float16": torch.float16, "float32": torch.float32}
+
+Storage = Literal["int8", "float16", "float32"]
+
+
+def save_checkpoint(
+    folder: Path,
+    network: CrispNetwork,
+    info: CheckpointInfo,
+    *,
+    dtype: Storage = "float16",
+    backbone_dtype: Storage = "int8",
+    backbone_file: Path | None = None,
+) -> None:
+    """Write a checkpoint, replacing one that is already there.
+
+    Args:
+        dtype: of the heads on disk. int8 spares the shape decoder (float16): sines amplify rounding.
+        backbone_dtype: of the backbone on disk. With int8, train on `quantise_backbone` so that what is saved
+            is what was trained on.
+        backbone_file: share this file instead of writing the backbone into the folder. Written if it is not
+            there yet; otherwise it must hold this network's backbone exactly.
+
+    Raises:
+        InputError: codes of another size than the network's, a shared backbone that differs, a folder that
+            cannot be written.
+    """
+    folder = Path(folder)
+    if info.library.codes.shape[1] != network.config.code_dim:
+        raise InputError(
+            f"the library's codes have {info.library.codes.shape[1]} numbers, "
+            f"the network's {network.config.code_dim}."
+        )
+    part = folder.parent / f".{folder.name}.{os.getpid()}.part"
+    try:
+        part.mkdir(parents=True)
+        try:
+            files = {
+                "heads": _write_heads(part, network, dtype),
+                "library": _write_tensors(part / "library.safetensors", {"codes": info.library.codes}),
+            }
+            packed = _pack(network.backbone.published_state(), backbone_dtype)
+            shared = backbone_file or part / "backbone.safetensors"
+            files["backbone"] = _write_backbone(shared, packed, network.backbone)
+            if backbone_file is not None:
+                files["backbone"]["path"] = Path(os.path.relpath(backbone_file, folder)).as_posix()
+            _write_document(part / JSON_NAME, network.config, info, files)
+            _publish(part, folder)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    except OSError as error:
+        raise InputError(f"the checkpoint {folder} cannot be written: {error.strerror or error}.") from error
+
+
+def load_checkpoint(folder: str | Path) -> tuple[CrispNetwork, CheckpointInfo]:
+    """Read a checkpoint; the network comes in evaluation mode, on the CPU, in float32.
+
+    Raises:
+        InputError: a missing or changed file, an unknown format version or key, tensors that do not fit.
+    """
+    folder = Path(folder)
+    document = _read_document(folder)
+    config = NetworkConfig.from_json(document["network"])
+    files = {
+        name: _checked_file(folder, name, document["files"]) for name in ("heads", "library", "backbone")
+    }
+    backbone_state = dequantise(_read_tensors(files["backbone"]))
+    backbone = Backbone.from_state(config.backbone, backbone_state, image_px=config.image_px)
+    network = build_network(config, backbone)
+    _load_heads(network, files["heads"])
+    info = info_from_json(
+        document["objects"],
+        _library_codes(files["library"], config.code_dim),
+        name=document["name"],
+        training=document["training"],
+    )
+    return network.eval(), info
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write_heads(folder: Path, network: CrispNetwork, storage: Storage) -> dict[str, str]:
+    state = _head_state(network)
+    decoder = {k: v for k, v in state.items() if k.startswith("decoder.")}
+    others = {k: v for k, v in state.items() if k not in decoder}
+    packed = _pack(others, storage) | _pack(decoder, "float16" if storage == "int8" else storage)
+    return _write_tensors(folder / "heads.safetensors", packed)
+
+
+def _head_state(network: CrispNetwork) -> dict[str, Tensor]:
+    return {k: v for k, v in network.state_dict().items() if k.split(".")[0] in _HEAD_PARTS}
+
+
+def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, str]:
+    # Not save_file: its files are readable by their owner alone, whatever the umask says.
+    path.write_bytes(save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}))
+    return {"path": path.name, "sha256": sha256(path)}
+
+
+def _pack(state: Mapping[str, Tensor], storage: Storage) -> dict[str, Tensor]:
+    if storage == "int8":
+        return quantise(state)
+    return {k: v.to(_FLOATS[storage]) for k, v in state.items()}
+
+
+def _write_backbone(path: Path, packed: Mapping[str, Tensor], backbone: Backbone) -> dict[str, str]:
+    """Write the file, or make sure that the one that is there holds the same weights."""
+    if not path.exists():
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_tensors(part, packed)
+        part.replace(path)
+        return {"path": path.name, "sha256": sha256(path)}
+    stored = dequantise(_read_tensors(path))
+    own = backbone.published_state()
+    if set(stored) != set(own) or not all(torch.equal(stored[k], own[k].cpu()) for k in own):
+        raise InputError(f"the shared backbone {path} is not the backbone that this network was trained on.")
+    return {"path": path.name, "sha256": sha256(path)}
+
+
+def _write_document(
+    path: Path, config: NetworkConfig, info: CheckpointInfo, files: Mapping[str, Any]
+) -> None:
+    document = {
+        "format_version": FORMAT_VERSION,
+        "name": info.name,
+        "units": "m",
+        "network": config.to_json(),
+        "objects": info.objects_json(),
+        "training": dict(info.training),
+        "files": files,
+    }
+    path.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def _publish(part: Path, folder: Path) -> None:
+    """Move a finished folder to its place; into an existing one file by file, the JSON last."""
+    if not folder.exists():
+        part.replace(folder)
+        return
+    names = sorted((p.name for p in part.iterdir()), key=lambda name: name == JSON_NAME)
+    for name in names:
+        (part / name).replace(folder / name)
+    if "backbone.safetensors" not in names:
+        (folder / "backbone.safetensors").unlink(missing_ok=True)
+
+
+def _read_document(folder: Path) -> dict[str, Any]:
+    path = folder / JSON_NAME
+    if not path.is_file():
+        raise InputError(f"{folder} is not a checkpoint: it holds no {JSON_NAME}.")
+    try:
+        document = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as JSON: {error}.") from error
+    version = document.get("format_version") if isinstance(document, dict) else None
+    if version != FORMAT_VERSION:
+        raise InputError(f"{path} has format version {version!r}, this software reads {FORMAT_VERSION}.")
+    _exact_keys(document, _KEYS, path.name)
+    if document["units"] != "m":
+        raise InputError(f"{path} has units {document['units']!r}: a checkpoint's lengths must be in m.")
+    for key, kind, name in (("objects", list, "a list"), ("training", dict, "an object")):
+        if not isinstance(document[key], kind):
+            raise InputError(f"{key} in {path} must be {name}.")
+    _exact_keys(document["files"], {"heads", "library", "backbone"}, f"files of {path.name}")
+    return document
+
+
+def _exact_keys(values: Any, wanted: set[str], place: str) -> None:
+    if not isinstance(values, dict):
+        raise InputError(f"{place} must be an object with the keys {', '.join(sorted(wanted))}.")
+    for kind, keys in (("unknown", set(values) - wanted), ("missing", wanted - set(values))):
+        if keys:
+            raise InputError(f"{kind} key {min(keys)!r} in {place}.")
+
+
+def _checked_file(folder: Path, name: str, files: Mapping[str, Any]) -> Path:
+    _exact_keys(files[name], _FILE_KEYS, f"files.{name} of {JSON_NAME}")
+    relative = Path(str(files[name]["path"]))
+    if relative.is_absolute():
+        raise InputError(f"the checkpoint's {name} file must be given by a relative path, got {relative}.")
+    path = folder / relative
+    if not path.is_file():
+        raise InputError(f"the checkpoint's {name} file {path} is missing.")
+    if sha256(path) != files[name]["sha256"]:
+        raise InputError(
+            f"the checkpoint's {name} file {path} was changed: its SHA-256 is not the recorded one."
+        )
+    return path
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise InputError(f"{path} is not a safetensors file: {error}.") from error
+
+
+def _load_heads(network: CrispNetwork, path: Path) -> None:
+    stored = dequantise(_read_tensors(path))
+    own = _head_state(network)
+    _exact_keys(stored, set(own), path.name)
+    for name, value in own.items():
+        if stored[name].shape != value.shape:
+            raise InputError(
+                f"{name} in {path.name} is {tuple(stored[name].shape)}, "
+                f"the configuration asks for {tuple(value.shape)}."
+            )
+        value.copy_(stored[name])
+
+
+def _library_codes(path: Path, code_dim: int) -> Tensor:
+    tensors = _read_tensors(path)
+    _exact_keys(tensors, {"codes"}, path.name)
+    if tensors["codes"].ndim != 2 or tensors["codes"].shape[1] != code_dim:
+        raise InputError(
+            f"codes in {path.name} must be (K, {code_dim}), got {tuple(tensors['codes'].shape)}."
+        )
+    return tensors["codes"]

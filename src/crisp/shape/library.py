@@ -1,0 +1,62 @@
+"""The library S: one shape code per known object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from crisp.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class ShapeLibrary:
+    """Known objects and the codes that reconstruct them, row by row.
+
+    Args:
+        names: unique names, K of them; a network that has not been trained yet has none.
+        object_ids: the objects' ids in the data set, unique.
+        codes: (K, C) float32.
+        diameters_m: (K,) float32, metres.
+
+    Raises:
+        InputError: counts that differ, repeated names or ids, codes or diameters that cannot be.
+    """
+
+    names: tuple[str, ...]
+    object_ids: tuple[int, ...]
+    codes: Float[Tensor, "k c"]
+    diameters_m: Float[Tensor, " k"]
+
+    def __post_init__(self) -> None:
+        counts = (len(self.names), len(self.object_ids), len(self.codes), len(self.diameters_m))
+        if len(set(counts)) != 1:
+            raise InputError(
+                "a shape library needs one name, id, code and diameter per object, "
+                f"got {counts[0]}, {counts[1]}, {counts[2]} and {counts[3]}."
+            )
+        for what, values in (("name", self.names), ("object id", self.object_ids)):
+            repeated = [v for i, v in enumerate(values) if v in values[:i]]
+            if repeated:
+                raise InputError(f"the {what} {repeated[0]} stands twice in the shape library.")
+        if self.codes.dtype != torch.float32 or not torch.isfinite(self.codes).all():
+            raise InputError("the codes of a shape library must be finite float32 numbers.")
+        if not (torch.isfinite(self.diameters_m) & (self.diameters_m > 0)).all():
+            raise InputError("the diameters of a shape library must be positive metres.")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def nearest(self, code: Float[Tensor, " c"]) -> tuple[int, float]:
+        """The row whose code is nearest, and the Euclidean distance to it in code space.
+
+        Raises:
+            InputError: the library is empty.
+        """
+        if not self.names:
+            raise InputError("the shape library is empty: there is no nearest object.")
+        distances = (self.codes - code.to(self.codes)).norm(dim=-1)
+        index = int(distances.argmin())
+        return index, float(distances[index])
