@@ -96,6 +96,32 @@ def test_rests_are_rotations_and_the_usual_one_comes_first(name: str) -> None:
         assert np.linalg.det(R) > 0
 
 
+def depths(model: ObjectModel, count: int) -> np.ndarray:
+    """How far it is from points of the surface straight inwards to the other side, metres."""
+    corners = model.mesh.vertices[model.mesh.faces]
+    edge_1, edge_2 = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    normal = np.cross(edge_1, edge_2)
+    area = np.linalg.norm(normal, axis=1)
+    found = []
+    for face in np.random.default_rng(0).choice(len(area), count, p=area / area.sum()):
+        towards = -normal[face] / area[face]
+        # Moeller and Trumbore: barycentric coordinates of the ray in every triangle at once.
+        p = np.cross(towards, edge_2)
+        scale = (edge_1 * p).sum(1)
+        scale = np.where(np.abs(scale) < 1e-15, np.nan, scale)
+        start = corners[face].mean(0) - corners[:, 0]
+        q = np.cross(start, edge_1)
+        u, v, t = (start * p).sum(1) / scale, q @ towards / scale, (edge_2 * q).sum(1) / scale
+        found.append(t[(u >= 0) & (v >= 0) & (u + v <= 1) & (t > 1e-6)].min())
+    return np.array(found)
+
+
+@pytest.mark.parametrize("name", [name for name in names() if name.startswith(("mug", "bowl"))])
+def test_walls_are_thick_enough_for_a_field_to_hold(name: str) -> None:
+    # Near the rounded rim the way through is short, hence the quantile.
+    assert np.quantile(depths(built(name), 200), 0.1) >= 0.004
+
+
 @pytest.mark.parametrize("name", SYMMETRIC)
 def test_declared_symmetries_hold_for_shape_and_looks(name: str) -> None:
     model = built(name)

@@ -11,6 +11,7 @@ from manifold3d import Manifold
 from PIL import Image
 
 from crisp.data.procedural.looks import Looks
+from crisp.data.procedural.solids import Number, Point3
 from crisp.objects import ObjectModel, Symmetries, TexturedMesh
 from crisp.types import Mesh
 
@@ -20,11 +21,7 @@ MARGIN = 3
 LONGEST_EDGE_MM = 16.0
 
 
-def placed(
-    at: tuple[Number, Number, Number] = (0.0, 0.0, 0.0),
-    *,
-    turn: tuple[Number, Number, Number] = (0.0, 0.0, 0.0),
-) -> Float[np.ndarray, "3 4"]:
+def placed(at: Point3 = (0.0, 0.0, 0.0), *, turn: Point3 = (0.0, 0.0, 0.0)) -> Float[np.ndarray, "3 4"]:
     """Turned about x, then y, then z (degrees), then moved (millimetres)."""
     a, b, c = np.radians(turn)
     R_x = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])

@@ -30,13 +30,19 @@ def _rounded(section: CrossSection, radius: Number) -> CrossSection:
     return section.simplify(0.02)
 
 
-def lathe(profile: Sequence[Point2], *, rounding: Number = 0.0, segments: int = 64) -> Manifold:
-    """Turn a closed (radius, z) outline about z. Rounding leaves the points on the axis alone."""
-    # Rounded together with its mirror image, so that the axis is no corner.
+def lathe(
+    profile: Sequence[Point2], *, rounding: Number = 0.0, segments: int = 64, inset: Number = 0.0
+) -> Manifold:
+    """Turn a closed (radius, z) outline about z; the axis is no corner and stays unrounded.
+
+    Args:
+        inset: how far the outline first moves inwards.
+    """
     half = outline(profile)
-    if rounding <= 0:
+    if rounding <= 0 and inset <= 0:
         return half.revolve(segments)
     whole = half + half.mirror((1.0, 0.0))
+    whole = whole.offset(-inset, JoinType.Miter, 4.0) if inset > 0 else whole
     return _rounded(whole, rounding).revolve(segments)
 
 

@@ -19,13 +19,15 @@ def turning_about_z() -> Symmetries:
     return Symmetries(continuous=((np.array([0.0, 0.0, 1.0]), np.zeros(3)),))
 
 
-def _pot(outside: list[Point2], *, floor: Number = 6.0, segments: int = 64) -> tuple[Manifold, Manifold]:
+def _pot(outside: list[Point2], *, segments: int = 64) -> tuple[Manifold, Manifold]:
     """A round vessel from its outer (radius, z) line, and the solid of its hollow."""
-    rim = outside[-1]
-    hollow = [(0.0, floor)] + [(max(r - WALL, 1.0), max(z, floor)) for r, z in outside if z > 0]
-    cavity = lathe([*hollow, (rim[0] - WALL, rim[1] + 20), (0, rim[1] + 20)], rounding=3, segments=segments)
-    body = lathe([(0.0, 0.0), *outside, (0.0, rim[1])], rounding=2, segments=segments)
-    return (body - cavity), cavity
+    body = lathe([(0.0, 0.0), *outside, (0.0, outside[-1][1])], rounding=2, segments=segments)
+    # The wall is measured across itself, not along the radius: a bowl's slope would thin it. The hollow's
+    # upper end stays clear of the rim, hence the wall continued upwards.
+    (r0, z0), (r1, z1) = outside[-2:]
+    above = (r1 + (r1 - r0) * 30 / (z1 - z0), z1 + 30)
+    cavity = lathe([(0.0, 0.0), *outside, above, (0.0, above[1])], rounding=3, segments=segments, inset=WALL)
+    return body - cavity, cavity
 
 
 def _handle(cavity: Manifold, *points: Point3, radius: Number = 5.5) -> Manifold:
