@@ -1,0 +1,1 @@
+"""Timings against plain twins; each module writes its evidence to `benchmarks/results`."""

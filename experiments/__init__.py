@@ -1,0 +1,1 @@
+"""Accuracy and calibration; each module writes its evidence to `experiments/results`."""

@@ -1,0 +1,158 @@
+"""Score files: `scores.json` (all), `scores.md` (tables), `scores.csv` (objects) and BOP's results CSV.
+
+In JSON and CSV an infinite error (no estimate) is null or empty, because neither has a number for it.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crisp.errors import InputError
+from crisp.evaluate.score_table import MM_PER_M, Figure, ObjectScore, Scores, Summary
+from crisp.frame_files import read_json
+
+
+def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
+    """Scores that are there already must have been made with the same settings.
+
+    Raises:
+        InputError: they were not.
+    """
+    path = folder / "scores.json"
+    if not path.is_file():
+        return
+    old = read_json(path).get("settings", {})
+    changed = [key for key in {**old, **settings} if old.get(key) != settings.get(key)]
+    if changed:
+        key = changed[0]
+        raise InputError(
+            f"{path} was made with {key} = {old.get(key)} and not {settings.get(key)}: "
+            "choose another folder, or remove the file."
+        )
+
+
+def write_scores(scores: Scores, folder: Path) -> None:
+    """Write all four files, each whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    bop = f"crisp_{scores.settings['dataset'].replace('_', '-')}-{scores.settings['split']}.csv"
+    content = {
+        "scores.csv": _objects_csv(scores),
+        bop: bop_csv(scores),
+        "scores.md": markdown(scores),
+        "scores.json": json.dumps(_json(scores), indent=1, allow_nan=False) + "\n",
+    }
+    for name, text in content.items():
+        temporary = folder / f".{name}.tmp"
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(folder / name)
+
+
+def bop_csv(scores: Scores) -> str:
+    """BOP's results format: translations in mm, the frame's time in seconds, failed objects left out."""
+    lines = ["scene_id,im_id,obj_id,score,R,t,time"]
+    for row in scores.objects:
+        if row.T_camera_object is None:
+            continue
+        scene_id, im_id = (int(part) for part in row.frame_id.split("/"))
+        R = " ".join(map(repr, row.T_camera_object[:3, :3].ravel().tolist()))
+        t = " ".join(map(repr, (MM_PER_M * row.T_camera_object[:3, 3]).tolist()))
+        confidence = f"{row.confidence:.6g}"
+        lines.append(f"{scene_id},{im_id},{row.object_id},{confidence},{R},{t},{row.frame_seconds:.6g}")
+    return "\n".join(lines) + "\n"
+
+
+def markdown(scores: Scores) -> str:
+    """One table of all objects with intervals, one of the groups, and the settings."""
+    summaries = scores.summaries
+    whole = summaries[0]
+    lines = [
+        f"# Scores of {scores.model_name} on {scores.settings['dataset']}/{scores.settings['split']}",
+        "",
+        f"{whole.count} labelled objects, {whole.failed} without an estimate (their errors are infinite). "
+        "Intervals: 95 %, bootstrap over frames.",
+        "",
+        "| figure | all | 95 % |",
+        "|---|--:|--:|",
+        *(f"| {f.name} | {_text(f.value)} | {_interval(f)} |" for f in whole.figures),
+        "",
+        "| group | objects | failed | " + " | ".join(f.name for f in whole.figures) + " |",
+        "|---|" + "--:|" * (2 + len(whole.figures)),
+        *(_group_row(summary) for summary in summaries),
+        "",
+        "Settings: " + ", ".join(f"{key} = {value}" for key, value in scores.settings.items()) + ".",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _group_row(summary: Summary) -> str:
+    values = " | ".join(_text(figure.value) for figure in summary.figures)
+    return f"| {summary.group} | {summary.count} | {summary.failed} | {values} |"
+
+
+def _text(value: float) -> str:
+    return f"{value:.3g}" if math.isfinite(value) else "∞"
+
+
+def _interval(figure: Figure) -> str:
+    return "" if figure.interval is None else " to ".join(map(_text, figure.interval))
+
+
+def _objects_csv(scores: Scores) -> str:
+    rows = [_flat(row) for row in scores.objects]
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def _flat(row: ObjectScore) -> dict[str, Any]:
+    flat: dict[str, Any] = {
+        "frame_id": row.frame_id,
+        "detection": row.detection,
+        "object_id": row.object_id,
+        "name": row.name,
+        "kind": row.kind,
+        "visib_fract": _finite(row.visib_fract),
+        "status": row.status,
+        "certified": row.certified,
+    }
+    if row.pose is not None:
+        flat |= {key: _finite(value) for key, value in asdict(row.pose).items()}
+    if row.shape is not None:
+        flat |= {"chamfer_m": _finite(row.shape.chamfer_m), "sampling_floor_m": row.shape.floor_m}
+        flat |= {f"f_score_{k}": value for k, value in enumerate(row.shape.f_scores)}
+    return flat
+
+
+def _json(scores: Scores) -> dict[str, Any]:
+    return {
+        "crisp_version": scores.crisp_version,
+        "model": scores.model_name,
+        "results_sha256": scores.results_sha256,
+        "settings": dict(scores.settings),
+        "summaries": [_summary_json(summary) for summary in scores.summaries],
+        "objects": [_flat(row) for row in scores.objects],
+    }
+
+
+def _summary_json(summary: Summary) -> dict[str, Any]:
+    figures = {
+        f.name: {"value": _finite(f.value)}
+        | ({} if f.interval is None else {"interval": [_finite(v) for v in f.interval]})
+        for f in summary.figures
+    }
+    return {"group": summary.group, "count": summary.count, "failed": summary.failed, "figures": figures}
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
