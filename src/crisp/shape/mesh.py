@@ -4,9 +4,12 @@ How. An octree of node blocks is descended. A block whose centre is farther from
 nodes from the centre (|f| > lipschitz * reach) has one sign, that of its centre; the others are split, down
 to single nodes. Then every corner of every grid cell whose signs differ is evaluated, again and again until
 no such corner is guessed. What marching cubes sees is therefore exactly the field, and the mesh equals that
-of the dense grid, unless a whole piece of surface hides in blocks that were discarded. The field learned is
-not exactly 1-Lipschitz: `lipschitz` has a margin for that, and the last step follows a surface across
-discarded blocks wherever the margin was too small.
+of the dense grid, unless a whole piece of surface hides in blocks that were discarded.
+
+The margin. A learned field is not exactly 1-Lipschitz. On a decoder stopped early in training (mean error
+5 mm; slopes near the surface 1.0 in the median, 2.9 at 99 %, 5.4 at most) a bound of 1.0 lost some specks off
+the object and 1.5 lost nothing. The default of 2 evaluates a tenth more points than 1.5: the margin is cheap
+because the last step needs no margin to follow a surface that it has met.
 """
 
 from __future__ import annotations
@@ -45,7 +48,7 @@ class MeshConfig:
 
     resolution: int = 128
     coarse_block: int = 8
-    lipschitz: float = 1.5
+    lipschitz: float = 2.0
     min_component_share: float = 0.01
     points_per_call: int = 16_384
 
