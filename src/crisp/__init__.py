@@ -1,21 +1,26 @@
 """Object pose and shape from one RGB-D frame.
 
-    import crisp
-    model = crisp.load("bundled")
-    frame = crisp.Frame.from_files("rgb.png", "depth.png", "camera.json")
-    results = model.estimate(frame, masks)
+>>> import crisp
+>>> model = crisp.load("bundled")
+>>> frame = crisp.Frame.from_files("rgb.png", "depth.png", "camera.json")
+>>> results = model.estimate(frame, masks)
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from crisp.errors import InputError
 from crisp.types import Frame, Result
+
+if TYPE_CHECKING:
+    from crisp.model import Model
 
 __version__ = "0.1.0"
 __all__ = ["Frame", "InputError", "Result", "__version__", "load"]
 
 
-def load(source: str = "bundled", *, device: str | None = None) -> Model:  # noqa: F821
+def load(source: str = "bundled", *, device: str | None = None) -> Model:
     """A model ready to estimate: "bundled", a checkpoint folder, or (later) a hub id.
 
     Args:

@@ -20,7 +20,7 @@ class Symmetries:
     """
 
     discrete: tuple[Float[np.ndarray, "4 4"], ...] = ()
-    continuous: tuple[tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]], ...] = ()
+    continuous: tuple[tuple[Float[np.ndarray, " 3"], Float[np.ndarray, " 3"]], ...] = ()
 
     @property
     def none(self) -> bool:
@@ -32,7 +32,7 @@ class TexturedMesh:
     """A mesh for rendering: vertices are split along seams, so each has one texture coordinate.
 
     Args:
-        uv: (V, 2) float; (0, 0) is the image's lower left corner (OpenGL, Wavefront OBJ, Mitsuba).
+        uv: (V, 2) float; (0, 0) is the image's lower left corner (OpenGL, Wavefront OBJ).
         texture: (h, w, 3) uint8 sRGB, first row on top.
     """
 
