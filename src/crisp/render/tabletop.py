@@ -1,0 +1,96 @@
+"""Pictures of objects on a table: draws a whole scene from one seed, and renders it view by view."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+
+from crisp.geometry.camera import Camera
+from crisp.objects import ObjectModel
+from crisp.render.arrangement import Spacing, arrange
+from crisp.render.film import develop, without_speckle
+from crisp.render.looks import Look, draw_exposure, draw_light
+from crisp.render.scene import Geometry, TableScene, View
+from crisp.render.surroundings import random_backdrop, random_clutter, random_table, random_walls
+from crisp.render.viewpoints import Viewpoints, draw_view
+
+
+@dataclass(frozen=True, eq=False)
+class SeenObject:
+    """An object in a picture.
+
+    Args:
+        index: its place in the list of models that was handed in.
+        mask: (H, W), the whole silhouette within the image.
+        mask_visible: (H, W), the visible part.
+    """
+
+    index: int
+    T_camera_object: Float[np.ndarray, "4 4"]
+    mask: Bool[np.ndarray, "h w"]
+    mask_visible: Bool[np.ndarray, "h w"]
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One rendered view with its truth; depth in metres, 0 = no value."""
+
+    rgb: UInt8[np.ndarray, "h w 3"]
+    depth_m: Float[np.ndarray, "h w"]
+    camera: Camera
+    objects: tuple[SeenObject, ...]
+
+
+def pictures(
+    models: tuple[ObjectModel, ...],
+    *,
+    views: int,
+    viewpoints: Viewpoints,
+    look: Look,
+    seed: int,
+    spacing: Spacing | None = None,
+) -> Iterator[Picture]:
+    """`views` pictures of one table with all `models` on it.
+
+    Everything random follows from `seed`. Placing and cameras have a stream of their own, so that two
+    looks of one seed show the same objects in the same poses.
+    """
+    layout, surroundings, appearance = (np.random.default_rng((seed, stream)) for stream in range(3))
+    wanted = arrange(models, spacing=spacing or Spacing(), rng=layout)
+    clutter = random_clutter(int(surroundings.integers(look.clutter[0], look.clutter[1] + 1)), surroundings)
+    everything = arrange(clutter, spacing=spacing or Spacing(), rng=surroundings, standing=wanted)
+    panels = random_table(surroundings) + random_walls(surroundings)
+    scene = TableScene(everything, panels, random_backdrop(surroundings))
+    for _ in range(views):
+        view = draw_view(viewpoints, wanted, layout)
+        geometry = scene.geometry(view)
+        light, exposure = draw_light(look, appearance), draw_exposure(look, appearance)
+        render_seed = int(appearance.integers(2**31))
+        if look.samples:
+            noisy = scene.traced(view, light, samples=look.samples, bounces=look.bounces, seed=render_seed)
+            radiance = without_speckle(noisy)
+        else:
+            radiance = scene.direct(view, light, geometry, seed=render_seed)
+        depth_m = geometry.depth_m
+        if look.sensor is not None:
+            depth_m = look.sensor.measure(depth_m, view.camera, appearance)
+        rgb = develop(radiance, exposure, appearance)
+        yield Picture(rgb, depth_m, view.camera, _seen(scene, view, geometry, count=len(models)))
+
+
+def _seen(scene: TableScene, view: View, geometry: Geometry, *, count: int) -> tuple[SeenObject, ...]:
+    """The first `count` objects of the scene that lie at least partly within the image."""
+    T_camera_world = np.linalg.inv(view.T_world_camera)
+    return tuple(
+        SeenObject(
+            index=index,
+            T_camera_object=T_camera_world @ scene.objects[index].T_world_object,
+            mask=geometry.masks[index],
+            mask_visible=geometry.visible[index],
+        )
+        for index in range(count)
+        if geometry.masks[index].any()
+    )
