@@ -1,0 +1,213 @@
+"""The demonstration: render objects on a table, estimate them, score them, and show it all on a page."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from jaxtyping import Float
+from rich.console import Console
+from rich.table import Table
+
+from crisp.data.procedural import names, object_model
+from crisp.errors import InputError
+from crisp.evaluate.score import ADD_S_POINTS
+from crisp.metrics.pose import add_s, rotation_error_deg, translation_error_m
+from crisp.metrics.shape import chamfer, sample_surface
+from crisp.model import load_model
+from crisp.objects import ObjectModel
+from crisp.render.looks import LookName, look
+from crisp.render.tabletop import pictures
+from crisp.render.viewpoints import Viewpoints
+from crisp.report import ObjectTruth, Origin, write_report
+from crisp.results import FrameResults, ResultsWriter, Truth, prepare_folder
+from crisp.types import Detection, Frame, Result
+
+# As in training, but not so far off that the objects would be small on the page.
+VIEWPOINTS = Viewpoints(
+    width=640,
+    height=480,
+    elevation_deg=(30.0, 55.0),
+    distance_m=(0.7, 0.9),
+    focal_px=(560.0, 620.0),
+    roll_deg=(-4.0, 4.0),
+)
+OBJECTS = 7
+SEED = 0
+MM = 1000.0
+
+
+@dataclass(frozen=True, eq=False)
+class KnownObject:
+    """An object of a scene and where it is.
+
+    Args:
+        visible_share: of its silhouette.
+    """
+
+    model: ObjectModel
+    T_camera_object: Float[np.ndarray, "4 4"]
+    visible_share: float
+
+
+@dataclass(frozen=True, eq=False)
+class DemoScene:
+    """A frame with the truth; detections and objects line up."""
+
+    frame: Frame
+    detections: tuple[Detection, ...]
+    objects: tuple[KnownObject, ...]
+
+
+def run_demo(
+    out: Path,
+    *,
+    weights: str | Path = "bundled",
+    seed: int = SEED,
+    objects: int = OBJECTS,
+    look: LookName = "clean",
+    console: Console | None = None,
+) -> Path:
+    """Render, estimate, score, and write `results.json`, meshes and `report.html`.
+
+    Args:
+        out: folder for the results; made where it is missing.
+        weights: name of a bundled model or a checkpoint folder.
+        seed: of the scene; not one that training or held-out sets draw from.
+        objects: on the table.
+        look: as in `crisp synthesise`.
+        console: for progress and the table of errors; by default the terminal.
+
+    Returns:
+        The report's path.
+
+    Raises:
+        InputError: unusable weights, a folder that cannot be written, or an impossible number of objects.
+    """
+    console = console or Console()
+    prepare_folder(out)
+    model = load_model(weights)
+    with console.status(f"rendering {objects} objects on a table"):
+        scene = demo_scene(seed=seed, objects=objects, look_name=look)
+    with console.status(f"estimating {len(scene.detections)} objects"):
+        results = model.estimate(scene.frame, scene.detections)
+    errors = [score(result, known) for result, known in zip(results, scene.objects, strict=True)]
+    with console.status("writing the report"):
+        settings = {"demo": {"seed": seed, "objects": objects, "look": look}}
+        writer = ResultsWriter(out, model, settings)
+        writer.add(FrameResults(scene.frame.frame_id, scene.frame.camera, results, errors))
+        results_path = writer.write()
+        report = write_report(
+            out / "report.html",
+            scene.frame,
+            results,
+            origin=Origin(model.info.name, model.sha256, {"scene": f"rendered, {look} look, seed {seed}"}),
+            truths=_truths(scene, errors),
+        )
+    console.print(error_table(scene, results, errors))
+    console.print(f"results: {results_path}\nreport:  {report}", highlight=False, soft_wrap=True)
+    return report
+
+
+def demo_scene(
+    *, seed: int, objects: int, look_name: LookName, viewpoints: Viewpoints = VIEWPOINTS
+) -> DemoScene:
+    """A table with that many procedural objects, of different kinds as far as there are.
+
+    Raises:
+        InputError: fewer than 1 or more objects than there are, or a negative seed.
+    """
+    if not 1 <= objects <= len(names()):
+        raise InputError(f"the demo can show 1 to {len(names())} objects, got {objects}.")
+    if seed < 0:
+        raise InputError(f"the seed must not be negative, got {seed}.")
+    # A stream of its own: data sets mix their seed with their split's name in the same way.
+    scene_seed = int(np.random.SeedSequence((seed, zlib.crc32(b"demo"))).generate_state(1)[0])
+    models = choose_objects(objects, np.random.default_rng(scene_seed))
+    picture = next(pictures(models, views=1, viewpoints=viewpoints, look=look(look_name), seed=scene_seed))
+    seen = [item for item in picture.objects if item.mask_visible.any()]
+    return DemoScene(
+        frame=Frame(picture.rgb, picture.depth_m, picture.camera, frame_id=f"demo/{seed:06d}"),
+        detections=tuple(Detection(item.mask_visible) for item in seen),
+        objects=tuple(
+            KnownObject(
+                models[item.index], item.T_camera_object, float(item.mask_visible.sum() / item.mask.sum())
+            )
+            for item in seen
+        ),
+    )
+
+
+def choose_objects(count: int, rng: np.random.Generator) -> tuple[ObjectModel, ...]:
+    """Objects in random order, no kind again before every kind among those left had its turn."""
+    order = [names()[index] for index in rng.permutation(len(names()))]
+    chosen: list[ObjectModel] = []
+    while len(chosen) < count:
+        kinds: set[str] = set()
+        for name in list(order):
+            if len(chosen) == count:
+                break
+            model = object_model(name)
+            if model.kind not in kinds:
+                kinds.add(model.kind)
+                chosen.append(model)
+                order.remove(name)
+    return tuple(chosen)
+
+
+def score(result: Result, known: KnownObject) -> Truth | None:
+    """Errors under the protocols add-s and chamfer-mm; None for an object that was not estimated."""
+    T, T_true, symmetries = result.T_camera_object, known.T_camera_object, known.model.symmetries
+    if result.status != "ok" or T is None:
+        return None
+    return Truth(
+        add_s_m=add_s(sample_surface(known.model.mesh, ADD_S_POINTS), T, T_true),
+        rotation_deg=rotation_error_deg(T, T_true, symmetries),
+        translation_m=translation_error_m(T, T_true, symmetries),
+        chamfer_m=None if result.mesh is None else chamfer(result.mesh, known.model.mesh).chamfer_m,
+    )
+
+
+def _truths(scene: DemoScene, errors: Sequence[Truth | None]) -> list[ObjectTruth]:
+    return [
+        ObjectTruth(
+            name=known.model.name,
+            mesh=known.model.mesh,
+            T_camera_object=known.T_camera_object,
+            errors=error,
+            symmetric=not known.model.symmetries.none,
+            visible_share=known.visible_share,
+        )
+        for known, error in zip(scene.objects, errors, strict=True)
+    ]
+
+
+def error_table(scene: DemoScene, results: Sequence[Result], errors: Sequence[Truth | None]) -> Table:
+    """One line for each object, and the medians, in which a failed object counts as infinitely wrong."""
+    rows = [_figures(error) for error in errors]
+    medians = [median(column) for column in zip(*rows, strict=True)] if rows else [np.inf] * 3
+    caption = "rotations of symmetric objects count up to their symmetry"
+    table = Table(show_footer=True, caption=caption)
+    for name, footer in (("#", ""), ("object", "median"), ("status", "")):
+        table.add_column(name, footer=footer, no_wrap=True)
+    for name, value in zip(("ADD-S mm", "rotation °", "chamfer mm"), medians, strict=True):
+        table.add_column(name, footer=_cell(value), justify="right")
+    for index, (known, result, row) in enumerate(zip(scene.objects, results, rows, strict=True)):
+        table.add_row(str(index), known.model.name, result.status, *map(_cell, row))
+    return table
+
+
+def _figures(error: Truth | None) -> tuple[float, float, float]:
+    """ADD-S in mm, rotation in degrees, chamfer in mm; infinite where there is no estimate."""
+    if error is None:
+        return np.inf, np.inf, np.inf
+    chamfer_m = np.inf if error.chamfer_m is None else error.chamfer_m
+    return MM * error.add_s_m, error.rotation_deg, MM * chamfer_m
+
+
+def _cell(value: float) -> str:
+    return f"{value:.1f}" if np.isfinite(value) else "-"
