@@ -9,18 +9,23 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
 from crisp.crop import CropConfig
 from crisp.errors import InputError
 from crisp.geometry.align import RegistrationConfig
+from crisp.networks.backbone import Backbone, load_backbone
 from crisp.networks.checkpoint import CheckpointInfo, load_checkpoint
+from crisp.networks.config import preset
 from crisp.networks.model import CrispNetwork
+from crisp.networks.quantise import dequantise, quantise_backbone
 from crisp.pipeline import estimate, standard_stages
 from crisp.shape.mesh import MeshConfig
 from crisp.types import Detection, Frame, Result
 
 WEIGHTS = Path(__file__).parent / "weights"
 BUNDLED = {"bundled": "small", "small": "small"}
+BACKBONE = WEIGHTS / "backbone" / "dinov2-small-int8.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,3 +97,17 @@ def checkpoint_folder(source: str | Path) -> Path:
             "nor a folder with a checkpoint.json in it."
         )
     return folder
+
+
+def training_backbone(source: str, *, preset_name: str) -> Backbone:
+    """The frozen backbone to train on: the bundled one, or another, quantised first as it will be stored.
+
+    Args:
+        source: "bundled", a folder in Hugging Face format, or a hub id.
+        preset_name: decides the input size.
+    """
+    config = preset(preset_name)
+    if source != "bundled":
+        return quantise_backbone(load_backbone(source, config.backbone, image_px=config.image_px))
+    state = dequantise(load_file(BACKBONE))
+    return Backbone.from_state(config.backbone, state, image_px=config.image_px)

@@ -39,11 +39,18 @@ class FrameResults:
 class ResultsWriter:
     """Collects frames and writes `results.json` into a folder, meshes as they come.
 
+    Args:
+        settings: of this run beside the model's own; they are written down with the results.
+        resume: keep the frames of an earlier run with the same model and settings.
+
     Raises:
-        InputError: the folder cannot be written.
+        InputError: the folder cannot be written, or (with `resume`) holds results of another model or of
+            other settings.
     """
 
-    def __init__(self, folder: Path, model: Model, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, model: Model, settings: Mapping[str, Any], *, resume: bool = False
+    ) -> None:
         self._folder = folder
         self._head = {
             "crisp_version": crisp.__version__,
@@ -51,8 +58,23 @@ class ResultsWriter:
             "settings": dict(settings)
             | {"registration": asdict(model.registration), "meshing": asdict(model.meshing)},
         }
-        self._frames: list[dict[str, Any]] = []
         prepare_folder(folder)
+        self._frames: list[dict[str, Any]] = self._earlier() if resume else []
+
+    @property
+    def frame_ids(self) -> set[str]:
+        """Frames that are already there."""
+        return {frame["frame_id"] for frame in self._frames}
+
+    def _earlier(self) -> list[dict[str, Any]]:
+        path = self._folder / "results.json"
+        if not path.exists():
+            return []
+        content = json.loads(path.read_text(encoding="utf-8"))
+        frames = content.pop("frames")
+        if content != json.loads(json.dumps(self._head)):
+            raise InputError(f"{path} holds results of another model or other settings: give another --out.")
+        return frames
 
     def add(self, frame: FrameResults) -> None:
         objects = []
@@ -68,9 +90,14 @@ class ResultsWriter:
         camera = {"K": K, "width": frame.camera.width, "height": frame.camera.height}
         self._frames.append({"frame_id": frame.frame_id, "camera": camera, "objects": objects})
 
-    def close(self) -> Path:
+    def add_failure(self, frame_id: str, message: str) -> None:
+        """A frame that could not be read: it is named, with the reason, and holds no objects."""
+        self._frames.append({"frame_id": frame_id, "camera": None, "message": message, "objects": []})
+
+    def write(self) -> Path:
         """Write `results.json` (through a temporary name) and return its path."""
         path = self._folder / "results.json"
+        self._frames.sort(key=lambda frame: frame["frame_id"])
         temporary = path.with_name(".results.json.tmp")
         temporary.write_text(json.dumps(self._head | {"frames": self._frames}, indent=1) + "\n")
         temporary.replace(path)

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from crisp.data.sdf_samples import SampleKind, SdfSamples
 from crisp.learn.journal import Journal, load_state, save_state
 from crisp.learn.losses import sdf_loss
-from crisp.learn.progress import track
 from crisp.learn.recipe import DecoderStage
 from crisp.networks.decoder import FilmSirenDecoder
+from crisp.progress import track
 
 
 class CodedDecoder(nn.Module):

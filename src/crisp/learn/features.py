@@ -21,12 +21,12 @@ from torch import Tensor
 
 from crisp.crop import normalise
 from crisp.data.bop import BopDataset, FrameKey
-from crisp.learn.progress import track
 from crisp.learn.recipe import FeatureStage
 from crisp.learn.views import Scenery, View, cut_view
 from crisp.networks.model import CrispNetwork
 from crisp.networks.shape_head import ShapeHead
 from crisp.networks.token_head import grid_to_tokens
+from crisp.progress import track
 
 FRAMES_PER_SHARD = 16
 FORMAT_VERSION = 1

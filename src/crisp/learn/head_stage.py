@@ -19,10 +19,10 @@ from crisp.learn.decoder_stage import cosine
 from crisp.learn.features import Batch, FeatureStore
 from crisp.learn.journal import Journal, load_state, save_state
 from crisp.learn.losses import SymmetryTargets, closest_equivalent, pnc_loss
-from crisp.learn.progress import track
 from crisp.learn.recipe import HeadStage
 from crisp.networks.model import CrispNetwork
 from crisp.networks.token_head import TokenPncHead
+from crisp.progress import track
 
 
 @dataclass(frozen=True, eq=False)

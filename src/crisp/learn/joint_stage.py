@@ -27,11 +27,11 @@ from crisp.learn.decoder_stage import field_gradient
 from crisp.learn.features import backbone_digest
 from crisp.learn.journal import Journal, load_state, save_state
 from crisp.learn.losses import SymmetryTargets, closest_equivalent, pnc_loss, sdf_loss
-from crisp.learn.progress import track
 from crisp.learn.recipe import JointStage, Recipe
 from crisp.learn.views import Scenery, View, cut_view
 from crisp.networks.features import Features
 from crisp.networks.model import CrispNetwork
+from crisp.progress import track
 
 if TYPE_CHECKING:
     from crisp.learn.problem import Problem

@@ -35,8 +35,8 @@ class SymmetryTargets:
     """
 
     discrete: Float[Tensor, "s 4 4"]
-    axis: Float[Tensor, 3] | None
-    offset: Float[Tensor, 3] | None
+    axis: Float[Tensor, " 3"] | None
+    offset: Float[Tensor, " 3"] | None
 
     @classmethod
     def of(cls, symmetries: Symmetries) -> SymmetryTargets:
@@ -83,8 +83,8 @@ def _turn_to(
     pnc: Float[Tensor, "b n 3"],
     valid: Bool[Tensor, "b n"],
     *,
-    axis: Float[Tensor, 3],
-    offset: Float[Tensor, 3],
+    axis: Float[Tensor, " 3"],
+    offset: Float[Tensor, " 3"],
 ) -> Float[Tensor, "s b n 3"]:
     a = axis / axis.norm()
     centred, wanted = candidates - offset, pnc - offset

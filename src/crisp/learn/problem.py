@@ -11,8 +11,8 @@ import numpy as np
 from crisp.data.bop import BopDataset, BopObject, FrameKey
 from crisp.data.sdf_samples import SdfSampleConfig, SdfSamples, sdf_samples
 from crisp.errors import InputError
-from crisp.learn.progress import track
 from crisp.learn.recipe import Recipe
+from crisp.progress import track
 
 SURFACE_SAMPLES, NEAR_SAMPLES, VOLUME_SAMPLES = 20_000, 60_000, 40_000
 

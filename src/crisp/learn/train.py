@@ -8,7 +8,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
@@ -30,6 +30,8 @@ from crisp.networks.config import preset
 from crisp.networks.model import CrispNetwork, build_network
 from crisp.shape.library import ShapeLibrary
 
+HeadStorage = Literal["float16", "int8"]
+
 
 @dataclass(frozen=True)
 class TrainOptions:
@@ -41,6 +43,7 @@ class TrainOptions:
         out: run folder: states, metrics, TensorBoard, and at the end `checkpoint/`.
         cache: folder for kept features and distances; inside the run folder by default.
         backbone_file: reference a backbone file next to the checkpoint instead of writing one into it.
+        head_storage: how the checkpoint stores the heads.
         overfit_one_batch: train on a single batch of crops only: the losses must fall to almost nothing.
         dry_run: a few steps of every stage on a few frames, to see that everything is there.
     """
@@ -50,6 +53,7 @@ class TrainOptions:
     out: Path
     cache: Path | None = None
     backbone_file: Path | None = None
+    head_storage: HeadStorage = "float16"
     overfit_one_batch: bool = False
     dry_run: bool = False
 
@@ -221,5 +225,5 @@ def _finish(
         },
     )
     folder = options.out / "checkpoint"
-    save_checkpoint(folder, network, info, dtype="float16", backbone_file=options.backbone_file)
+    save_checkpoint(folder, network, info, dtype=options.head_storage, backbone_file=options.backbone_file)
     return folder

@@ -1,0 +1,220 @@
+"""The verbs of the command line. Heavy imports stay inside the verb that needs them.
+
+Bad input ends in one sentence on standard error and exit code 2, never in a traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tyro
+
+from crisp.config import Demo, Estimate, Info, Predict, Score, Train
+from crisp.errors import InputError
+
+if TYPE_CHECKING:
+    from crisp.config_synthesise import Synthesise
+    from crisp.objects import ObjectModel
+
+BAD_INPUT = {"mask_empty", "mask_size", "depth_missing", "too_few_points"}
+
+
+@dataclass(frozen=True)
+class Verb:
+    """A verb of the command line: the record that holds its settings, and what it does with them."""
+
+    settings: Callable[[], Any]
+    run: Callable[[Any], int]
+    says: str
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of `crisp`."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # our own bars are enough
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = _dispatch(given)
+    except InputError as error:
+        print(f"crisp: {error}", file=sys.stderr)
+        code = 2
+    except KeyboardInterrupt:
+        print("crisp: interrupted; what was finished is kept.", file=sys.stderr)
+        code = 130
+    sys.exit(code)
+
+
+def _dispatch(given: list[str]) -> int:
+    if not given or given[0] in ("-h", "--help"):
+        print(_overview())
+        return 0
+    name = " ".join(given[:2]) if given[0] == "evaluate" else given[0]
+    verb = VERBS.get(name)
+    if verb is None:
+        raise InputError(f"there is no verb '{name}': choose one of {', '.join(VERBS)}.")
+    rest = given[len(name.split()) :]
+    return verb.run(tyro.cli(verb.settings(), prog=f"crisp {name}", description=verb.says, args=rest))
+
+
+def _overview() -> str:
+    lines = ["usage: crisp VERB [options]    (crisp VERB --help explains each)", ""]
+    return "\n".join(lines + [f"  {name:18} {verb.says}" for name, verb in VERBS.items()])
+
+
+def demo(config: Demo) -> int:
+    """Render, estimate, score, report."""
+    from crisp.demo import run_demo
+
+    run_demo(config.out, weights=config.weights, seed=config.seed, objects=config.objects, look=config.look)
+    return 0
+
+
+def estimate(config: Estimate) -> int:
+    """Pose and shape of objects: in one frame of your own, or in every frame of a BOP data set."""
+    own = (config.rgb, config.depth, config.camera)
+    if config.dataset is not None:
+        if any(path is not None for path in own) or config.masks:
+            raise InputError("give either --dataset or --rgb, --depth, --camera and --masks, not both.")
+        return _predict(config.dataset, config.split, config.out, config.weights, config.frames)
+    if config.rgb is None or config.depth is None or config.camera is None or not config.masks:
+        raise InputError("give --rgb, --depth, --camera and --masks, or --dataset.")
+    return _estimate_frame(config, config.rgb, config.depth, config.camera)
+
+
+def _estimate_frame(config: Estimate, rgb: Path, depth: Path, camera: Path) -> int:
+    from crisp.frame_files import read_mask
+    from crisp.model import load_model
+    from crisp.report import Origin, write_report
+    from crisp.results import FrameResults, ResultsWriter
+    from crisp.types import Detection, Frame
+
+    frame = Frame.from_files(rgb, depth, camera)
+    detections = [Detection(read_mask(path)) for path in config.masks]
+    model = load_model(config.weights)
+    writer = ResultsWriter(config.out, model, {"masks": [path.name for path in config.masks]})
+    results = model.estimate(frame, detections)
+    writer.add(FrameResults(frame.frame_id, frame.camera, results))
+    path = writer.write()
+    origin = Origin(model.info.name, model.sha256, {"image": rgb.name})
+    write_report(config.out / "report.html", frame, results, origin=origin)
+    for mask, result in zip(config.masks, results, strict=True):
+        if result.status != "ok":
+            print(f"crisp: {mask.name}: {result.message}", file=sys.stderr)
+    print(f"{sum(r.status == 'ok' for r in results)} of {len(results)} objects estimated; see {path}")
+    return 2 if any(result.status in BAD_INPUT for result in results) else 0
+
+
+def _predict(dataset: Path, split: str, out: Path, weights: str, frames: int | None) -> int:
+    from crisp.evaluate.predict import predict
+    from crisp.model import load_model
+
+    faults = predict(load_model(weights), dataset, split, out, most_frames=frames)
+    for fault in faults:
+        print(f"crisp: {fault}", file=sys.stderr)
+    print(f"results: {out / 'results.json'}")
+    return 2 if faults else 0
+
+
+def synthesise(config: Synthesise) -> int:
+    """Render a BOP data set."""
+    from crisp.data.synthesise import synthesise
+
+    synthesise(_models(config.meshes), out=config.out, config=config.render, workers=config.workers)
+    return 0
+
+
+def _models(meshes: Path | None) -> Sequence[ObjectModel]:
+    if meshes is None:
+        from crisp.data.procedural import catalogue
+
+        return catalogue()
+    from crisp.data.mesh_files import read_models
+
+    return read_models(meshes)
+
+
+def train(config: Train) -> int:
+    """Train a model on a labelled BOP data set. Run again, it goes on where it stopped."""
+    from crisp.learn.recipe import load_recipe
+    from crisp.learn.train import TrainOptions, train
+    from crisp.model import training_backbone
+
+    recipe = load_recipe(config.recipe)
+    options = TrainOptions(
+        dataset=config.dataset,
+        split=config.split,
+        out=config.out,
+        cache=config.cache,
+        backbone_file=config.share_backbone,
+        head_storage=config.head_storage,
+        overfit_one_batch=config.overfit_one_batch,
+        dry_run=config.dry_run,
+    )
+    folder = train(recipe, options, training_backbone(config.backbone, preset_name=recipe.preset))
+    print(f"checkpoint: {folder}")
+    return 0
+
+
+def predict(config: Predict) -> int:
+    """Predictions of a whole BOP split into a file."""
+    return _predict(config.dataset, config.split, config.out, config.weights, config.frames)
+
+
+def score(config: Score) -> int:
+    """Scores of a predictions file, by named protocols."""
+    from crisp.evaluate.score import score
+    from crisp.evaluate.score_files import markdown
+
+    scores = score(
+        config.predictions,
+        config.dataset,
+        config.split,
+        protocols=config.protocols,
+        predicted_frames_only=config.predicted_frames_only,
+        progress=True,
+    )
+    print(markdown(scores))
+    return 0
+
+
+def info(config: Info) -> int:
+    """Version, devices, bundled models and their checksums."""
+    import torch
+
+    import crisp
+    from crisp.model import BUNDLED, WEIGHTS
+    from crisp.networks.checkpoint import load_checkpoint, sha256
+
+    print(f"crisp {crisp.__version__}, torch {torch.__version__}")
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    print(f"devices: cpu ({torch.get_num_threads()} threads)" + "".join(f", {name}" for name in gpus))
+    for name in sorted(set(BUNDLED.values())):
+        folder = WEIGHTS / name
+        _, described = load_checkpoint(folder)  # checks every hash
+        print(f"model {name}: {len(described.library)} objects, {sha256(folder / 'checkpoint.json')}")
+        for file in sorted(folder.glob("*.safetensors")):
+            print(f"  {file.name} {file.stat().st_size / 1e6:.1f} MB {sha256(file)}")
+    return 0
+
+
+def _synthesise_settings() -> Any:
+    from crisp.config_synthesise import Synthesise
+
+    return tyro.conf.OmitArgPrefixes[Synthesise]
+
+
+VERBS = {
+    "demo": Verb(lambda: Demo, demo, "Render a scene, estimate its objects, score them, show it on a page."),
+    "estimate": Verb(
+        lambda: Estimate, estimate, "Pose and shape of objects in a frame or a BOP data set."
+    ),
+    "synthesise": Verb(_synthesise_settings, synthesise, "Render a BOP data set from objects or meshes."),
+    "train": Verb(lambda: Train, train, "Train a model on a BOP data set; run again to go on."),
+    "evaluate predict": Verb(lambda: Predict, predict, "Estimate a whole BOP split into a file."),
+    "evaluate score": Verb(lambda: Score, score, "Score that file against the labels."),
+    "info": Verb(lambda: Info, info, "Version, devices, bundled models and their checksums."),
+}

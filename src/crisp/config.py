@@ -1,0 +1,114 @@
+"""Settings of the verbs, one record each; their docstrings are what `crisp VERB --help` prints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+Files = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE [FILE ...]")]
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Render a tabletop scene, estimate every object, score it against the known truth, write a report."""
+
+    out: Path = Path("demo")
+    """Folder for results.json, the meshes and report.html."""
+    weights: str = "bundled"
+    """Name of a bundled model or a checkpoint folder."""
+    seed: int = 0
+    """Of the scene."""
+    objects: int = 7
+    """How many objects stand on the table."""
+    look: Literal["clean", "hard"] = "clean"
+    """Light and sensor: mild and exact, or strong and faulty."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Pose and shape of objects: in one frame of your own, or in every frame of a BOP data set."""
+
+    out: Path
+    """Folder for results.json, the meshes and (one frame) report.html."""
+    rgb: Path | None = None
+    """Colour image (PNG or JPEG)."""
+    depth: Path | None = None
+    """Depth image: 16-bit PNG or TIFF, registered to the colour image."""
+    camera: Path | None = None
+    """JSON with cam_K (9 numbers, row by row) and depth_scale (raw value x depth_scale = millimetres)."""
+    masks: Files = ()
+    """One image per object, of the frame's size: above zero where the object is visible."""
+    dataset: Path | None = None
+    """BOP data set, instead of the four above."""
+    split: str = "test"
+    """Split of that data set."""
+    frames: int | None = None
+    """Only the first so many frames of the split."""
+    weights: str = "bundled"
+    """Name of a bundled model or a checkpoint folder."""
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a model on a labelled BOP data set. Run again, it goes on where it stopped."""
+
+    dataset: Path
+    """BOP data set with models, poses and masks."""
+    out: Path
+    """Run folder: states to resume from, metrics, TensorBoard, and at the end checkpoint/."""
+    recipe: str = "small"
+    """Name of a recipe that comes with the package, or a TOML file."""
+    split: str = "train"
+    """Split to train on; some of its scenes are kept for validation."""
+    backbone: str = "bundled"
+    """Frozen DINOv2 weights: bundled, a folder in Hugging Face format, or a hub id."""
+    cache: Path | None = None
+    """Folder for kept features and distances; by default in the run folder."""
+    share_backbone: Path | None = None
+    """Refer to this backbone file from the checkpoint instead of writing a copy into it."""
+    head_storage: Literal["float16", "int8"] = "float16"
+    """How the heads are stored in the checkpoint."""
+    overfit_one_batch: bool = False
+    """Train on a single batch of crops: the losses must fall to almost nothing."""
+    dry_run: bool = False
+    """A few steps of every stage on a few frames, to see that everything is there."""
+
+
+@dataclass(frozen=True)
+class Predict:
+    """Estimate every object of a BOP split from its ground-truth visible mask, into a file."""
+
+    dataset: Path
+    """BOP data set."""
+    out: Path
+    """Folder for results.json and the meshes; a killed run goes on where it stopped."""
+    split: str = "test"
+    """Split of that data set."""
+    weights: str = "bundled"
+    """Name of a bundled model or a checkpoint folder."""
+    frames: int | None = None
+    """Only the first so many frames."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """Score predictions against the labels, by named protocols, into files beside them."""
+
+    predictions: Path
+    """Folder with results.json."""
+    dataset: Path
+    """BOP data set that was predicted."""
+    split: str = "test"
+    """Split that was predicted."""
+    protocols: tuple[Literal["add-s", "chamfer-mm"], ...] = ("add-s", "chamfer-mm")
+    """Names of the protocols."""
+    predicted_frames_only: bool = False
+    """Leave out frames that were not predicted, instead of counting their objects as failures."""
+
+
+@dataclass(frozen=True)
+class Info:
+    """Version, devices, bundled models and their checksums."""

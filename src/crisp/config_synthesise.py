@@ -1,0 +1,22 @@
+"""Settings of `crisp synthesise`: apart, because the renderer's own settings are part of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from crisp.data.synthesise import SynthesisConfig
+
+
+@dataclass(frozen=True)
+class Synthesise:
+    """Render a BOP data set of objects on tables, from the procedural objects or a folder of meshes."""
+
+    out: Path
+    """Data set's root folder; a killed run goes on where it stopped."""
+    render: SynthesisConfig = field(default_factory=SynthesisConfig)
+    """What to render."""
+    meshes: Path | None = None
+    """Folder of watertight GLB, OBJ or PLY meshes; the procedural objects by default."""
+    workers: int = 2
+    """Processes."""

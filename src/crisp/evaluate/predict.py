@@ -1,0 +1,61 @@
+"""The first of the two loops of evaluation: predictions of a whole BOP split into a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from crisp.data.bop import BopDataset, FrameKey
+from crisp.errors import InputError
+from crisp.model import Model
+from crisp.progress import track
+from crisp.results import FrameResults, ResultsWriter
+from crisp.types import Detection
+
+WRITE_EVERY = 10
+
+
+def predict(
+    model: Model, dataset_dir: Path, split: str, out: Path, *, most_frames: int | None = None
+) -> list[str]:
+    """Estimate every labelled object of a split from its ground-truth visible mask.
+
+    Poses of the labels are never opened for estimation. A frame that cannot be read is named in
+    `results.json` and the others go on. A killed run goes on where it stopped.
+
+    Args:
+        out: folder for `results.json` and the meshes.
+        most_frames: only the first so many.
+
+    Returns:
+        A sentence for each frame that could not be read.
+
+    Raises:
+        InputError: no such data set or split, or a folder with results of another model or settings.
+    """
+    dataset = BopDataset(dataset_dir, split)
+    settings = {"dataset": dataset_dir.name, "split": split, "masks": "mask_visib"}
+    writer = ResultsWriter(out, model, settings, resume=True)
+    keys: Sequence[FrameKey] = [
+        key for key in dataset.keys[:most_frames] if key.frame_id not in writer.frame_ids
+    ]
+    faults = []
+    for number, key in enumerate(track(keys, "estimating", total=len(keys))):
+        try:
+            writer.add(_frame(model, dataset, key))
+        except InputError as error:
+            faults.append(f"{key.frame_id}: {error}")
+            writer.add_failure(key.frame_id, str(error))
+        if (number + 1) % WRITE_EVERY == 0:
+            writer.write()
+    writer.write()
+    return faults
+
+
+def _frame(model: Model, dataset: BopDataset, key: FrameKey) -> FrameResults:
+    frame = dataset.load_frame(key)
+    detections = [
+        Detection(dataset.mask(key, instance.index), object_id=instance.object_id)
+        for instance in dataset.instances(key)
+    ]
+    return FrameResults(key.frame_id, frame.camera, model.estimate(frame, detections))
