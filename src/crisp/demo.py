@@ -37,7 +37,7 @@ VIEWPOINTS = Viewpoints(
     roll_deg=(-4.0, 4.0),
 )
 OBJECTS = 7
-SEED = 0
+SEED = 3  # for its view, chosen before there was a model to judge it by
 MM = 1000.0
 
 
