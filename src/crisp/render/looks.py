@@ -65,7 +65,7 @@ def look(name: LookName) -> Look:
             balance=0.05,
         )
     return Look(
-        samples=10,
+        samples=6,
         bounces=3,
         lamps=(1, 3),
         lamp_radius_m=(0.01, 0.06),

@@ -13,8 +13,9 @@ from crisp.objects import ObjectModel
 from crisp.render.arrangement import Spacing, arrange
 from crisp.render.film import develop, without_speckle
 from crisp.render.looks import Look, draw_exposure, draw_light
-from crisp.render.scene import Geometry, TableScene, View
+from crisp.render.scene import Geometry, View
 from crisp.render.surroundings import random_backdrop, random_clutter, random_table, random_walls
+from crisp.render.table_scene import TableScene
 from crisp.render.viewpoints import Viewpoints, draw_view
 
 
