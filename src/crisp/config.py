@@ -19,7 +19,7 @@ class Demo:
     """Folder for results.json, the meshes and report.html."""
     weights: str = "bundled"
     """Name of a bundled model or a checkpoint folder."""
-    seed: int = 0
+    seed: int = 3
     """Of the scene."""
     objects: int = 7
     """How many objects stand on the table."""

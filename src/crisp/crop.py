@@ -48,6 +48,12 @@ class Window:
     box_px: tuple[float, float, float, float]
     angle_rad: float = 0.0
 
+    @classmethod
+    def around(cls, mask: Bool[np.ndarray, "h w"]) -> Window:
+        """The tight box of a mask's pixels."""
+        left, top, right, bottom = map(float, tight_box(mask))
+        return cls((left, top, right, bottom))
+
     def pixels(self, side: int) -> Float[np.ndarray, "side side 2"]:
         """Image coordinates (u, v) of the centres of a side x side grid over the window."""
         left, top, right, bottom = self.box_px
@@ -119,8 +125,7 @@ def crop(
         )
     if not mask.any():
         raise ObjectFailure("mask_empty", "the mask has no pixel: it must mark the object's visible pixels.")
-    box = tight_box(mask)
-    window = Window(box)
+    window = Window.around(mask)
     measured = mask & (frame.depth_m > 0)
     if not measured.any():
         raise ObjectFailure("depth_missing", "no pixel of the mask has a depth measurement.")
@@ -135,5 +140,5 @@ def crop(
         image=normalise(resample_image(frame.rgb, window, config.image_px)),
         points_camera=torch.from_numpy(points * valid[..., None]),
         valid=torch.from_numpy(valid),
-        box_px=box,
+        box_px=tight_box(mask),
     )

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, UInt8
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from crisp.crop import Window, resample_image, sample_nearest, tight_box
+from crisp.crop import Window, resample_image, sample_nearest
 from crisp.learn.recipe import Augmentation
 
 
@@ -59,7 +59,7 @@ def cut_view(
         return None
     if augmentation is not None and rng is not None:
         window = _turned_window(mask, augmentation, rng)
-    window = window or Window(tight_box(mask))
+    window = window or Window.around(mask)
     valid = sample_nearest(mask & (scenery.depth_m > 0), window, pnc_px)
     if valid.sum() < 32:
         return None
