@@ -16,7 +16,13 @@ WRITE_EVERY = 10
 
 
 def predict(
-    model: Model, dataset_dir: Path, split: str, out: Path, *, most_frames: int | None = None
+    model: Model,
+    dataset_dir: Path,
+    split: str,
+    out: Path,
+    *,
+    most_frames: int | None = None,
+    min_visib_fract: float = 0.0,
 ) -> list[str]:
     """Estimate every labelled object of a split from its ground-truth visible mask.
 
@@ -26,6 +32,7 @@ def predict(
     Args:
         out: folder for `results.json` and the meshes.
         most_frames: only the first so many.
+        min_visib_fract: leave out objects of which less can be seen; recorded, and heeded by `score`.
 
     Returns:
         A sentence for each frame that could not be read.
@@ -34,7 +41,8 @@ def predict(
         InputError: no such data set or split, or a folder with results of another model or settings.
     """
     dataset = BopDataset(dataset_dir, split)
-    settings = {"dataset": dataset_dir.name, "split": split, "masks": "mask_visib"}
+    settings: dict[str, str | float] = {"dataset": dataset_dir.resolve().name, "split": split, "masks": "mask_visib"}
+    settings |= {"min_visib_fract": min_visib_fract}
     writer = ResultsWriter(out, model, settings, resume=True)
     keys: Sequence[FrameKey] = [
         key for key in dataset.keys[:most_frames] if key.frame_id not in writer.frame_ids
@@ -42,7 +50,7 @@ def predict(
     faults = []
     for number, key in enumerate(track(keys, "estimating", total=len(keys))):
         try:
-            writer.add(_frame(model, dataset, key))
+            writer.add(_frame(model, dataset, key, min_visib_fract))
         except InputError as error:
             faults.append(f"{key.frame_id}: {error}")
             writer.add_failure(key.frame_id, str(error))
@@ -52,10 +60,11 @@ def predict(
     return faults
 
 
-def _frame(model: Model, dataset: BopDataset, key: FrameKey) -> FrameResults:
+def _frame(model: Model, dataset: BopDataset, key: FrameKey, min_visib_fract: float) -> FrameResults:
     frame = dataset.load_frame(key)
     detections = [
         Detection(dataset.mask(key, instance.index), object_id=instance.object_id)
         for instance in dataset.instances(key)
+        if not instance.visib_fract < min_visib_fract
     ]
     return FrameResults(key.frame_id, frame.camera, model.estimate(frame, detections))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from crisp.data.sdf_samples import SampleKind, SdfSamples
 from crisp.learn.journal import Journal, load_state, save_state
-from crisp.learn.losses import sdf_loss
+from crisp.learn.losses import SdfWeights, sdf_loss
 from crisp.learn.recipe import DecoderStage
 from crisp.networks.decoder import FilmSirenDecoder
 from crisp.progress import track
@@ -69,6 +70,7 @@ def train_decoder(
             off_surface=off.gather(1, chosen),
             noise=noise.to(points.device),
             stage=stage,
+            weights=_weights_at(step, stage),
         )
         optimiser.zero_grad(set_to_none=True)
         fabric.backward(loss)
@@ -95,6 +97,12 @@ def _stack(samples: Sequence[SdfSamples], device: torch.device) -> tuple[Tensor,
     return points, distance, off_surface
 
 
+def _weights_at(step: int, stage: DecoderStage) -> SdfWeights:
+    """The eikonal term at every so many steps, so much stronger; nothing of it in between."""
+    on = step % stage.eikonal_every == 0
+    return replace(stage.weights, eikonal=stage.weights.eikonal * stage.eikonal_every if on else 0.0)
+
+
 def _step_loss(
     model: CodedDecoder,
     *,
@@ -103,13 +111,14 @@ def _step_loss(
     off_surface: Tensor,
     noise: Float[Tensor, "k c"],
     stage: DecoderStage,
+    weights: SdfWeights,
 ) -> tuple[Float[Tensor, ""], float]:
     codes = model.codes + noise
     predicted = model.decoder(points, codes)
     gradient = None
-    if stage.weights.eikonal > 0 and stage.eikonal_points > 0:
+    if weights.eikonal > 0 and stage.eikonal_points > 0:
         gradient = field_gradient(model.decoder, points[:, -stage.eikonal_points :], codes)
-    loss = sdf_loss(predicted, truth, off_surface, gradient=gradient, weights=stage.weights)
+    loss = sdf_loss(predicted, truth, off_surface, gradient=gradient, weights=weights)
     return loss, float((predicted.detach() - truth).abs().mean())
 
 

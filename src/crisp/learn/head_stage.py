@@ -70,7 +70,6 @@ def train_heads(
         losses = _losses(network, batch, shapes, stage, step)
         optimiser.zero_grad(set_to_none=True)
         fabric.backward(torch.stack(list(losses.values())).sum())
-        torch.nn.utils.clip_grad_norm_(heads.parameters(), 5.0)
         optimiser.step()
         if step % 25 == 0:
             journal.log("heads", step, {name: float(value.detach()) for name, value in losses.items()})

@@ -20,6 +20,7 @@ class DecoderStage:
         steps: optimiser steps.
         points: signed-distance samples per object and step.
         eikonal_points: how many of them also pay the eikonal term (its double backward is the costly part).
+        eikonal_every: that term is computed at every so many steps, with its weight raised accordingly.
         learning_rate: of Adam, falling to zero along a cosine.
         code_noise: deviation of the noise on the codes, which makes the shapes bear an inexact code.
         weights: of the three terms.
@@ -28,6 +29,7 @@ class DecoderStage:
     steps: int = 2500
     points: int = 512
     eikonal_points: int = 64
+    eikonal_every: int = 1
     learning_rate: float = 5e-4
     code_noise: float = 0.01
     weights: SdfWeights = field(default_factory=SdfWeights)

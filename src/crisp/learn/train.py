@@ -74,7 +74,7 @@ def train(recipe: Recipe, options: TrainOptions, backbone: Backbone) -> Path:
         options.dataset,
         options.split,
         cache=(options.cache or options.out / "cache") / "sdf",
-        most_frames=4 if options.dry_run else None,
+        most_frames=_few_frames(recipe) if options.dry_run else None,
     )
     config = dataclasses.replace(preset(recipe.preset), cube_half_m=problem.cube_half_m)
     network = build_network(config, backbone).to(fabric.device)
@@ -181,6 +181,11 @@ def _claim_run(recipe: Recipe, options: TrainOptions) -> None:
             f"{options.out} holds a run with another recipe or data set: give another --out or remove it."
         )
     write_json(path, mine)
+
+
+def _few_frames(recipe: Recipe) -> int:
+    """For a dry run: the joint training goes through every crop, at full cost, so it gets a single frame."""
+    return 4 if recipe.joint is None else 1
 
 
 def _shortened(recipe: Recipe) -> Recipe:
