@@ -72,13 +72,14 @@ class DepthSensor:
         return smooth & (sine < np.sin(np.radians(self.grazing_deg)))
 
     def _edges(self, depth_m: Float[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-        # A steep but smooth surface is no edge: compare with the slope that its neighbours have.
+        # A steep but smooth surface is no edge. Planes are linear in inverse depth: their bend is 0.
         jump = maximum_filter(depth_m, 3) - minimum_filter(depth_m, 3)
-        curved = np.abs(depth_m - 0.5 * (np.roll(depth_m, 1, 0) + np.roll(depth_m, -1, 0)))
-        curved = np.maximum(
-            curved, np.abs(depth_m - 0.5 * (np.roll(depth_m, 1, 1) + np.roll(depth_m, -1, 1)))
-        )
-        return (jump > self.edge_m) & (maximum_filter(curved, 3) > 0.25 * self.edge_m)
+        inverse = np.where(depth_m > 0, 1 / np.maximum(depth_m, 1e-3), 0.0)
+        bends = [inverse - 0.5 * (np.roll(inverse, 1, axis) + np.roll(inverse, -1, axis)) for axis in (0, 1)]
+        for axis, bend in enumerate(bends):  # beyond the image's border nothing is known
+            bend[(slice(None),) * axis + ([0, -1],)] = 0
+        bent = np.maximum(*map(np.abs, bends)) * depth_m**2
+        return (jump > self.edge_m) & (maximum_filter(bent, 3) > 0.25 * self.edge_m)
 
     def _wobble(self, depth_m: Float[np.ndarray, "h w"], rng: np.random.Generator) -> np.ndarray:
         """Each pixel takes a neighbour's depth: this frays edges, and leaves planes facing the camera."""

@@ -1,0 +1,68 @@
+"""Settings of a rendered data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from crisp.errors import InputError
+from crisp.render.looks import LookName
+
+
+@dataclass(frozen=True)
+class SynthesisConfig:
+    """What to render. The same numbers give the same files."""
+
+    split: str = "train"
+    """Name of the split, a folder within the data set."""
+    scenes: int = 100
+    """Tables to lay."""
+    views_per_scene: int = 5
+    """Pictures of each table, each with its own camera and light."""
+    look: LookName = "clean"
+    """clean: mild light, exact depth; hard: strong light, clutter, blur, noise, a depth sensor's faults."""
+    seed: int = 0
+    """Each scene's own seed follows from this, the split's name and the scene's number."""
+    width: int = 640
+    """Image width in pixels."""
+    height: int = 480
+    """Image height in pixels."""
+    objects_per_scene: tuple[int, int] = (7, 10)
+    """Fewest and most objects on a table (no object twice)."""
+    elevation_deg: tuple[float, float] = (15.0, 70.0)
+    """Range of the camera's elevation above the table."""
+    distance_m: tuple[float, float] = (0.5, 1.0)
+    """Range of the camera's distance from the point that it looks at."""
+    focal_px: tuple[float, float] = (520.0, 640.0)
+    """Range of the focal length in pixels."""
+    roll_deg: tuple[float, float] = (-8.0, 8.0)
+    """Range of the camera's roll."""
+    gap_m: tuple[float, float] = (0.008, 0.05)
+    """Range of the least gap between an object and its neighbours."""
+
+    def __post_init__(self) -> None:
+        if not self.split or Path(self.split).name != self.split or self.split in (".", "..", "models"):
+            raise InputError(f"split must be a plain folder name other than 'models', got {self.split!r}.")
+        for name in ("scenes", "views_per_scene", "width", "height"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        if self.look not in ("clean", "hard"):
+            raise InputError(f"look must be 'clean' or 'hard', got {self.look!r}.")
+        if self.seed < 0:
+            raise InputError(f"seed must not be negative, got {self.seed}.")
+        for name, least in _LEAST.items():
+            low, high = getattr(self, name)
+            if not least <= low <= high:
+                raise InputError(f"{name} must be a range low <= high from {least} up, got {low}..{high}.")
+        if self.elevation_deg[1] >= 90:
+            raise InputError(f"elevation_deg must stay below 90, got {self.elevation_deg[1]}.")
+
+
+_LEAST = {
+    "objects_per_scene": 1,
+    "elevation_deg": 1.0,
+    "distance_m": 0.1,
+    "focal_px": 1.0,
+    "roll_deg": -180.0,
+    "gap_m": 0.0,
+}
