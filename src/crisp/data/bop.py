@@ -5,6 +5,8 @@ Format: https://github.com/thodan/bop_toolkit, docs/bop_datasets_format.md. Mill
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
@@ -106,6 +108,23 @@ class BopDataset:
         """The frame's labelled objects, in the file's order; needs `scene_gt.json`."""
         return self._scene(key).instances(key.im_id)
 
+    def digest(self, key: FrameKey) -> str:
+        """SHA-256 over all that is known of a frame: images, masks, camera and labels. For keys of caches."""
+        scene = self._scene(key)
+        said = [scene.cameras.get(key.im_id), scene.labels.get(key.im_id), scene.infos.get(key.im_id)]
+        digest = hashlib.sha256(json.dumps(said).encode())
+        images = [
+            scene.image_path(COLOUR_FOLDERS, key.im_id, COLOUR_ENDINGS),
+            scene.image_path(("depth",), key.im_id, DEPTH_ENDINGS),
+        ]
+        masks = [scene.mask_path(key.im_id, i.index, visible=True) for i in self.instances(key)]
+        for path in images + masks:
+            try:
+                digest.update(hashlib.sha256(path.read_bytes()).digest())
+            except OSError as error:
+                raise InputError(f"cannot read {path}: {error.strerror}.") from error
+        return digest.hexdigest()
+
     def mask(self, key: FrameKey, index: int, visible: bool = True) -> Bool[np.ndarray, "h w"]:
         """The mask of the frame's `index`-th label.
 
@@ -113,11 +132,7 @@ class BopDataset:
             visible: the visible part, or the whole silhouette where the set has no visible masks; False: the
                 whole silhouette.
         """
-        folder = self._scene(key).folder
-        name = f"{key.im_id:06d}_{index:06d}.png"
-        paths = [folder / kind / name for kind in (("mask_visib", "mask") if visible else ("mask",))]
-        # The last is read even where it is not there: then its name is in the message.
-        return read_mask(next((path for path in paths if path.is_file()), paths[-1]))
+        return read_mask(self._scene(key).mask_path(key.im_id, index, visible=visible))
 
     @property
     def object_ids(self) -> tuple[int, ...]:
@@ -182,6 +197,12 @@ class _Scene:
                     return path
         expected = f"{folders[0]}/{im_id:06d}{endings[0]}"
         raise InputError(f"{self.folder} has no {expected}, though {self.cameras_path.name} lists the image.")
+
+    def mask_path(self, im_id: int, index: int, *, visible: bool) -> Path:
+        name = f"{im_id:06d}_{index:06d}.png"
+        paths = [self.folder / kind / name for kind in (("mask_visib", "mask") if visible else ("mask",))]
+        # The last is named even where it is not there: then its name is in the message.
+        return next((path for path in paths if path.is_file()), paths[-1])
 
     def instances(self, im_id: int) -> tuple[Instance, ...]:
         labels = self.labels.get(im_id)

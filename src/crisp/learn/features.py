@@ -179,7 +179,8 @@ def _open(path: Path) -> CropFeatures:
 
 def _cache_key(network: CrispNetwork, stage: FeatureStage, seed: int, object_ids: Sequence[int]) -> str:
     """A hash of all that the features depend on apart from the frames: weights, sizes, stage, seed."""
-    settings = [FORMAT_VERSION, asdict(stage), seed, list(object_ids), network.config.image_px]
+    sizes = [network.config.image_px, network.config.pnc_px]
+    settings = [FORMAT_VERSION, asdict(stage), seed, list(object_ids), sizes]
     text = json.dumps(settings, sort_keys=True) + backbone_digest(network)
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -194,11 +195,11 @@ def backbone_digest(network: CrispNetwork) -> str:
 
 
 def _run_name(dataset: BopDataset, run: Sequence[FrameKey], key: str) -> str:
-    """Name of a shard: changes with the settings, the frames and the scenes' annotations."""
+    """Name of a shard: changes with the settings, and with the frames' images, masks and labels."""
     digest = hashlib.sha256(key.encode())
-    digest.update(json.dumps([[k.scene_id, k.im_id] for k in run]).encode())
-    for scene_id in sorted({k.scene_id for k in run}):
-        digest.update((dataset.root / dataset.split / f"{scene_id:06d}" / "scene_gt.json").read_bytes())
+    for frame_key in run:
+        # The frame's name seeds its augmentation.
+        digest.update(f"{frame_key.frame_id} {dataset.digest(frame_key)}".encode())
     return digest.hexdigest()[:24]
 
 

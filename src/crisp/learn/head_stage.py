@@ -18,7 +18,7 @@ from crisp.geometry.pose import rotation_angle_deg
 from crisp.learn.decoder_stage import cosine
 from crisp.learn.features import Batch, FeatureStore
 from crisp.learn.journal import Journal, load_state, save_state
-from crisp.learn.losses import SymmetryTargets, closest_equivalent, pnc_loss
+from crisp.learn.losses import SymmetryTargets, nearest_targets, pnc_loss
 from crisp.learn.recipe import HeadStage
 from crisp.networks.model import CrispNetwork
 from crisp.networks.token_head import TokenPncHead
@@ -92,8 +92,7 @@ def _losses(
     head = network.pnc_head
     assert isinstance(head, TokenPncHead)
     pnc = head.forward_tokens(batch.taps, batch.cls, batch.token_index).flatten(1, 2)
-    valid = batch.valid.flatten(1)
-    target = nearest_targets(pnc, batch, shapes.symmetries)
+    target, valid = _targets(pnc, batch, shapes)
     codes = network.shape_head.forward_vector(batch.shape_input)
     wanted = shapes.codes[batch.object_index]
     losses = {
@@ -105,18 +104,14 @@ def _losses(
     return losses
 
 
-def nearest_targets(
-    pnc: Float[Tensor, "b n 3"], batch: Batch, symmetries: Sequence[SymmetryTargets]
-) -> Float[Tensor, "b n 3"]:
-    """Targets, turned to the equivalent nearest to the prediction for objects with a symmetry."""
+def _targets(
+    pnc: Float[Tensor, "b n 3"], batch: Batch, shapes: KnownShapes
+) -> tuple[Float[Tensor, "b n 3"], Bool[Tensor, "b n"]]:
     target, valid = batch.target.flatten(1, 2), batch.valid.flatten(1)
-    for index in batch.object_index.unique().tolist():
-        if not symmetries[index].trivial:
-            rows = batch.object_index == index
-            target[rows] = closest_equivalent(
-                pnc[rows], target[rows], valid[rows], symmetries=symmetries[index].to(pnc.device)
-            )
-    return target
+    nearest = nearest_targets(
+        pnc, target, valid, object_index=batch.object_index, symmetries=shapes.symmetries
+    )
+    return nearest, valid
 
 
 def _surface_error(
@@ -148,7 +143,7 @@ def validate(network: CrispNetwork, store: FeatureStore, *, shapes: KnownShapes)
         indices = np.arange(start, min(start + 64, len(store)))
         batch = store.batch(indices, tokens=None, device=device)
         pnc = head.forward_tokens(batch.taps, batch.cls, batch.token_index).flatten(1, 2)
-        target, valid = nearest_targets(pnc, batch, shapes.symmetries), batch.valid.flatten(1)
+        target, valid = _targets(pnc, batch, shapes)
         error.append(((pnc - target).norm(dim=-1) * valid).sum(1) / valid.sum(1).clamp(min=1))
         rotation.append(_rotation_error_deg(pnc, target, valid))
         codes = network.shape_head.forward_vector(batch.shape_input)

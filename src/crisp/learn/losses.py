@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from crisp.objects import Symmetries
@@ -76,6 +77,25 @@ def closest_equivalent(
         distance = ((candidates - pnc).square().sum(-1) * valid).sum(-1)
         best = distance.argmin(0)
         return candidates[best, torch.arange(len(target), device=target.device)]
+
+
+def nearest_targets(
+    pnc: Float[Tensor, "b n 3"],
+    target: Float[Tensor, "b n 3"],
+    valid: Bool[Tensor, "b n"],
+    *,
+    object_index: Int[Tensor, " b"],
+    symmetries: Sequence[SymmetryTargets],
+) -> Float[Tensor, "b n 3"]:
+    """A batch's targets, for objects with a symmetry those equivalent ones nearest to the prediction."""
+    nearest = target.clone()
+    for index in object_index.unique().tolist():
+        if not symmetries[index].trivial:
+            rows = object_index == index
+            nearest[rows] = closest_equivalent(
+                pnc[rows], target[rows], valid[rows], symmetries=symmetries[index].to(pnc.device)
+            )
+    return nearest
 
 
 def _turn_to(
