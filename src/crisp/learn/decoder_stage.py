@@ -17,18 +17,18 @@ from crisp.learn.journal import Journal, load_state, save_state
 from crisp.learn.losses import SdfWeights, sdf_loss
 from crisp.learn.recipe import DecoderStage
 from crisp.networks.decoder import FilmSirenDecoder
+from crisp.networks.shape_head import neutral_code
 from crisp.progress import track
 
 
 class CodedDecoder(nn.Module):
     """A decoder together with one code per object, as one thing to optimise and to resume."""
 
-    def __init__(self, decoder: FilmSirenDecoder, objects: int, code_dim: int) -> None:
+    def __init__(self, decoder: FilmSirenDecoder, objects: int) -> None:
         super().__init__()
         self.decoder = decoder
-        blocks = torch.zeros(objects, code_dim // 512, 2, 256)
-        blocks[:, :, 0] = 1.0  # gamma one, beta zero: the plain sine network
-        self.codes = nn.Parameter(blocks.reshape(objects, code_dim) + 0.01 * torch.randn(objects, code_dim))
+        neutral = neutral_code(len(decoder.layers), decoder.width)
+        self.codes = nn.Parameter(neutral + 0.01 * torch.randn(objects, len(neutral)))
 
 
 def train_decoder(
@@ -36,7 +36,6 @@ def train_decoder(
     samples: Sequence[SdfSamples],
     *,
     stage: DecoderStage,
-    code_dim: int,
     seed: int,
     fabric: Fabric,
     run: Path,
@@ -45,7 +44,7 @@ def train_decoder(
 ) -> Float[Tensor, "k c"]:
     """Train the decoder in place; returns the codes (K, C). Resumes from `run/decoder.state`."""
     torch.manual_seed(seed)
-    model = CodedDecoder(decoder, len(samples), code_dim).to(fabric.device)
+    model = CodedDecoder(decoder, len(samples)).to(fabric.device)
     optimiser = torch.optim.Adam(
         [
             {"params": model.decoder.parameters(), "lr": stage.learning_rate},

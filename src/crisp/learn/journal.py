@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -63,10 +63,12 @@ def load_state(path: Path, *, module: nn.Module, optimiser: torch.optim.Optimize
         with safe_open(str(path), framework="pt") as file:
             step = int(file.metadata()["step"])
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except Exception as error:
-        raise InputError(f"{path} cannot be resumed from ({error}); remove it to start afresh.") from error
-    module.load_state_dict({k[7:]: v for k, v in tensors.items() if k.startswith("module.")})
-    optimiser.load_state_dict(_optimiser_state(tensors, optimiser))
+        module.load_state_dict({k[7:]: v for k, v in tensors.items() if k.startswith("module.")})
+        optimiser.load_state_dict(_optimiser_state(tensors, optimiser))
+    except (OSError, SafetensorError, RuntimeError, TypeError, KeyError, ValueError) as error:
+        # What a damaged file, or one of other software, raises on the way.
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path} cannot be resumed from ({reason}); remove it to start afresh.") from error
     return step
 
 

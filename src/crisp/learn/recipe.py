@@ -141,6 +141,10 @@ class JointStage:
     augment: bool = True
     augmentation: Augmentation = field(default_factory=Augmentation)
 
+    def __post_init__(self) -> None:
+        if self.restart_steps < 0 or self.restart_factor < 1:
+            raise InputError("restart_steps must not be negative, and restart_factor at least 1.")
+
 
 @dataclass(frozen=True)
 class Recipe:
