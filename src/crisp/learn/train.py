@@ -16,6 +16,7 @@ from lightning_fabric import Fabric
 import crisp
 from crisp.data.bop import FrameKey
 from crisp.errors import InputError
+from crisp.frame_files import read_json
 from crisp.learn.decoder_stage import train_decoder
 from crisp.learn.features import CropFeatures, FeatureStore, compute_features
 from crisp.learn.head_stage import KnownShapes, train_heads
@@ -28,7 +29,11 @@ from crisp.networks.backbone import Backbone
 from crisp.networks.checkpoint import CheckpointInfo, save_checkpoint
 from crisp.networks.config import preset
 from crisp.networks.model import CrispNetwork, build_network
+from crisp.networks.token_head import TokenPncHead
+from crisp.results import prepare_folder
 from crisp.shape.library import ShapeLibrary
+
+RUN_FILE = "run.json"
 
 HeadStorage = Literal["float16", "int8"]
 
@@ -45,7 +50,7 @@ class TrainOptions:
         backbone_file: reference a backbone file next to the checkpoint instead of writing one into it.
         head_storage: how the checkpoint stores the heads.
         overfit_one_batch: train on a single batch of crops only: the losses must fall to almost nothing.
-        dry_run: a few steps of every stage on a few frames, to see that everything is there.
+        dry_run: a few steps of every stage on a few frames, to see that all is there; in `out/dry_run`.
     """
 
     dataset: Path
@@ -57,6 +62,10 @@ class TrainOptions:
     overfit_one_batch: bool = False
     dry_run: bool = False
 
+    @property
+    def cache_folder(self) -> Path:
+        return self.cache or self.out / "cache"
+
 
 def train(recipe: Recipe, options: TrainOptions, backbone: Backbone) -> Path:
     """Train as the recipe says; returns the checkpoint's folder. Called again, it goes on where it stopped.
@@ -64,25 +73,34 @@ def train(recipe: Recipe, options: TrainOptions, backbone: Backbone) -> Path:
     Raises:
         InputError: the data set cannot be used, or the run folder belongs to another recipe or data set.
     """
-    if options.dry_run:
-        recipe = _shortened(recipe)
-    _claim_run(recipe, options)
+    if options.dry_run:  # in a folder of its own, so that the true run can have the same --out
+        recipe, options = _shortened(recipe), dataclasses.replace(options, out=options.out / "dry_run")
+    prepare_folder(options.out)
+    _check_run(recipe, options)
     fabric = Fabric(accelerator="auto", devices=1)
     torch.manual_seed(recipe.seed)
     problem = open_problem(
         recipe,
         options.dataset,
         options.split,
-        cache=(options.cache or options.out / "cache") / "sdf",
+        cache=options.cache_folder / "sdf",
         most_frames=_few_frames(recipe) if options.dry_run else None,
     )
+    _claim_run(recipe, options)
     config = dataclasses.replace(preset(recipe.preset), cube_half_m=problem.cube_half_m)
     network = build_network(config, backbone).to(fabric.device)
     journal = Journal(options.out)
     try:
         if recipe.joint is not None:
             library, metrics = train_jointly(
-                network, problem, recipe, fabric, run=options.out, journal=journal
+                network,
+                problem,
+                recipe,
+                fabric=fabric,
+                run=options.out,
+                cache=options.cache_folder,
+                journal=journal,
+                most_examples=recipe.joint.batch if options.overfit_one_batch else None,
             )
         else:
             library, metrics = _train_staged(network, problem, recipe, options, fabric, journal)
@@ -100,11 +118,14 @@ def _train_staged(
     journal: Journal,
 ) -> tuple[torch.Tensor, dict[str, float]]:
     assert recipe.decoder and recipe.features and recipe.heads
+    if not isinstance(network.pnc_head, TokenPncHead):
+        raise InputError(
+            f"preset {recipe.preset} can only be trained by [joint]: its head needs whole images."
+        )
     codes = train_decoder(
         network.decoder,
         problem.samples,
         stage=recipe.decoder,
-        code_dim=network.config.code_dim,
         seed=recipe.seed,
         fabric=fabric,
         run=options.out,
@@ -121,7 +142,7 @@ def _train_staged(
             object_ids=problem.object_ids,
             stage=dataclasses.replace(recipe.features, versions=versions),
             seed=recipe.seed,
-            folder=(options.cache or options.out / "cache") / "features",
+            folder=options.cache_folder / "features",
         )
 
     shards = features(problem.train, recipe.features.versions)
@@ -166,21 +187,28 @@ def mean_codes(
     return torch.where(count > 0, total / count.clamp(min=1), fallback).cpu()
 
 
-def _claim_run(recipe: Recipe, options: TrainOptions) -> None:
-    """Write down what this run is; refuse to go on in the folder of another one."""
-    options.out.mkdir(parents=True, exist_ok=True)
-    mine = {
-        "recipe": asdict(recipe),
-        "dataset": options.dataset.name,
-        "split": options.split,
-        "overfit_one_batch": options.overfit_one_batch,
-    }
-    path = options.out / "run.json"
-    if path.exists() and json.loads(path.read_text()) != json.loads(json.dumps(mine)):
+def _check_run(recipe: Recipe, options: TrainOptions) -> None:
+    """Refuse to go on in the folder of another run."""
+    path = options.out / RUN_FILE
+    if path.exists() and read_json(path) != _run_record(recipe, options):
         raise InputError(
             f"{options.out} holds a run with another recipe or data set: give another --out or remove it."
         )
-    write_json(path, mine)
+
+
+def _claim_run(recipe: Recipe, options: TrainOptions) -> None:
+    """Write down what this run is, once it is known that there is something to train on."""
+    write_json(options.out / RUN_FILE, _run_record(recipe, options))
+
+
+def _run_record(recipe: Recipe, options: TrainOptions) -> dict[str, Any]:
+    record = {
+        "recipe": asdict(recipe),
+        "dataset": options.dataset.resolve().name,
+        "split": options.split,
+        "overfit_one_batch": options.overfit_one_batch,
+    }
+    return json.loads(json.dumps(record))  # as it will be read again
 
 
 def _few_frames(recipe: Recipe) -> int:
@@ -223,7 +251,7 @@ def _finish(
             "crisp_version": crisp.__version__,
             "recipe": asdict(recipe),
             "recipe_sha256": hashlib.sha256(json.dumps(asdict(recipe), sort_keys=True).encode()).hexdigest(),
-            "dataset": options.dataset.name,
+            "dataset": options.dataset.resolve().name,
             "split": options.split,
             "frames": len(problem.train),
             "validation": metrics,
