@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from crisp.config_synthesise import Synthesise
     from crisp.objects import ObjectModel
 
-BAD_INPUT = {"mask_empty", "mask_size", "depth_missing", "too_few_points"}
+BAD_INPUT = frozenset({"mask_unreadable", "mask_empty", "mask_size", "depth_missing", "too_few_points"})
 
 
 @dataclass(frozen=True)
@@ -86,14 +86,14 @@ def estimate(config: Estimate) -> int:
 
 
 def _estimate_frame(config: Estimate, rgb: Path, depth: Path, camera: Path) -> int:
-    from crisp.frame_files import read_mask
+    from crisp.frame_files import read_detection
     from crisp.model import load_model
     from crisp.report import Origin, write_report
     from crisp.results import FrameResults, ResultsWriter
-    from crisp.types import Detection, Frame
+    from crisp.types import Frame
 
     frame = Frame.from_files(rgb, depth, camera)
-    detections = [Detection(read_mask(path)) for path in config.masks]
+    detections = [read_detection(path) for path in config.masks]
     model = load_model(config.weights)
     writer = ResultsWriter(config.out, model, {"masks": [path.name for path in config.masks]})
     results = model.estimate(frame, detections)
@@ -209,9 +209,7 @@ def _synthesise_settings() -> Any:
 
 VERBS = {
     "demo": Verb(lambda: Demo, demo, "Render a scene, estimate its objects, score them, show it on a page."),
-    "estimate": Verb(
-        lambda: Estimate, estimate, "Pose and shape of objects in a frame or a BOP data set."
-    ),
+    "estimate": Verb(lambda: Estimate, estimate, "Pose and shape of objects in a frame or a BOP data set."),
     "synthesise": Verb(_synthesise_settings, synthesise, "Render a BOP data set from objects or meshes."),
     "train": Verb(lambda: Train, train, "Train a model on a BOP data set; run again to go on."),
     "evaluate predict": Verb(lambda: Predict, predict, "Estimate a whole BOP split into a file."),

@@ -6,6 +6,7 @@ from typing import Literal
 
 Status = Literal[
     "ok",
+    "mask_unreadable",
     "mask_empty",
     "mask_size",
     "depth_missing",

@@ -14,9 +14,9 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageFile
 
-from crisp.errors import InputError
+from crisp.errors import InputError, ObjectFailure
 from crisp.geometry.camera import Camera
-from crisp.types import Frame
+from crisp.types import Detection, Frame
 
 MM_PER_M = 1000.0
 SIXTEEN_BIT_MODES = ("I;16", "I;16B", "I;16L", "I;16N", "I")
@@ -144,6 +144,14 @@ def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
     if image.mode in COLOUR_MODES:
         return np.asarray(image.convert("RGB")).max(axis=2) > 0
     return np.asarray(image) > 0
+
+
+def read_detection(path: Path) -> Detection | ObjectFailure:
+    """A detection from a mask's file; a file that is missing or damaged is that one object's trouble."""
+    try:
+        return Detection(read_mask(path))
+    except InputError as error:
+        return ObjectFailure("mask_unreadable", str(error))
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from crisp.crop import CropConfig
-from crisp.errors import InputError
+from crisp.errors import InputError, ObjectFailure
 from crisp.geometry.align import RegistrationConfig
 from crisp.networks.backbone import Backbone, load_backbone
 from crisp.networks.checkpoint import CheckpointInfo, load_checkpoint
@@ -47,17 +47,18 @@ class Model:
     registration: RegistrationConfig = field(default_factory=RegistrationConfig)
     meshing: MeshConfig = field(default_factory=MeshConfig)
 
-    def estimate(self, frame: Frame, masks: Sequence[np.ndarray | Detection]) -> list[Result]:
+    def estimate(self, frame: Frame, masks: Sequence[np.ndarray | Detection | ObjectFailure]) -> list[Result]:
         """Pose and shape of each masked object.
 
         Args:
             frame: one RGB-D frame.
-            masks: one boolean (H, W) array (or Detection) per object: its visible pixels.
+            masks: one boolean (H, W) array (or Detection) per object: its visible pixels. An ObjectFailure
+                stands for a mask that could not be read, and comes back as its result.
 
         Returns:
             One result per mask, in order, never fewer; see `Result.status`.
         """
-        detections = [m if isinstance(m, Detection) else Detection(_boolean(m)) for m in masks]
+        detections = [Detection(_boolean(m)) if isinstance(m, np.ndarray) else m for m in masks]
         config = self.network.config
         stages = standard_stages(
             self.network,

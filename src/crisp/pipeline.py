@@ -26,14 +26,17 @@ from crisp.types import Crop, Detection, Estimate, Frame, Mesh, Prediction, Resu
 class Stages:
     """The parts that `estimate` is made of; each takes all objects of a frame at once."""
 
-    cut: Callable[[Frame, Sequence[Detection]], list[Crop | ObjectFailure]]
+    cut: Callable[[Frame, Sequence[Detection | ObjectFailure]], list[Crop | ObjectFailure]]
     predict: Callable[[Sequence[Crop]], Prediction]
     register: Callable[[Prediction, Sequence[Crop]], list[Estimate | ObjectFailure]]
     reconstruct: Callable[[Sequence[Estimate]], list[Mesh | ObjectFailure]]
 
 
-def estimate(frame: Frame, detections: Sequence[Detection], stages: Stages) -> list[Result]:
-    """One result per detection, in order, never fewer; a failed object does not touch its siblings."""
+def estimate(frame: Frame, detections: Sequence[Detection | ObjectFailure], stages: Stages) -> list[Result]:
+    """One result per detection, in order, never fewer; a failed object does not touch its siblings.
+
+    A detection may have failed before it came here, because its mask could not be read.
+    """
     clock = Clock()
     board = _Board(len(detections))
     with clock.time("crop"):
@@ -128,11 +131,16 @@ def standard_stages(
     )
 
 
-def cut_all(frame: Frame, detections: Sequence[Detection], config: CropConfig) -> list[Crop | ObjectFailure]:
+def cut_all(
+    frame: Frame, detections: Sequence[Detection | ObjectFailure], config: CropConfig
+) -> list[Crop | ObjectFailure]:
     """A crop for each detection, or why there is none."""
     points_camera = frame.camera.backproject(frame.depth_m)
     crops: list[Crop | ObjectFailure] = []
     for detection in detections:
+        if isinstance(detection, ObjectFailure):
+            crops.append(detection)
+            continue
         try:
             crops.append(crop(frame, detection, config, points_camera=points_camera))
         except ObjectFailure as failure:

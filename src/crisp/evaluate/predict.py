@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from crisp.data.bop import BopDataset, FrameKey
-from crisp.errors import InputError
+from crisp.data.bop import BopDataset, FrameKey, Instance
+from crisp.errors import InputError, ObjectFailure
 from crisp.model import Model
 from crisp.progress import track
 from crisp.results import FrameResults, ResultsWriter
@@ -35,14 +35,18 @@ def predict(
         min_visib_fract: leave out objects of which less can be seen; recorded, and heeded by `score`.
 
     Returns:
-        A sentence for each frame that could not be read.
+        A sentence for each frame or mask that could not be read.
 
     Raises:
         InputError: no such data set or split, or a folder with results of another model or settings.
     """
     dataset = BopDataset(dataset_dir, split)
-    settings: dict[str, str | float] = {"dataset": dataset_dir.resolve().name, "split": split, "masks": "mask_visib"}
-    settings |= {"min_visib_fract": min_visib_fract}
+    settings: dict[str, str | float] = {
+        "dataset": dataset_dir.resolve().name,
+        "split": split,
+        "masks": "mask_visib",
+        "min_visib_fract": min_visib_fract,
+    }
     writer = ResultsWriter(out, model, settings, resume=True)
     keys: Sequence[FrameKey] = [
         key for key in dataset.keys[:most_frames] if key.frame_id not in writer.frame_ids
@@ -50,7 +54,13 @@ def predict(
     faults = []
     for number, key in enumerate(track(keys, "estimating", total=len(keys))):
         try:
-            writer.add(_frame(model, dataset, key, min_visib_fract))
+            found = _frame(model, dataset, key, min_visib_fract)
+            writer.add(found)
+            faults += [
+                f"{key.frame_id}: {result.message}"
+                for result in found.results
+                if result.status == "mask_unreadable"
+            ]
         except InputError as error:
             faults.append(f"{key.frame_id}: {error}")
             writer.add_failure(key.frame_id, str(error))
@@ -63,8 +73,16 @@ def predict(
 def _frame(model: Model, dataset: BopDataset, key: FrameKey, min_visib_fract: float) -> FrameResults:
     frame = dataset.load_frame(key)
     detections = [
-        Detection(dataset.mask(key, instance.index), object_id=instance.object_id)
+        _detection(dataset, key, instance)
         for instance in dataset.instances(key)
         if not instance.visib_fract < min_visib_fract
     ]
     return FrameResults(key.frame_id, frame.camera, model.estimate(frame, detections))
+
+
+def _detection(dataset: BopDataset, key: FrameKey, instance: Instance) -> Detection | ObjectFailure:
+    """A mask that cannot be read is the trouble of its object alone."""
+    try:
+        return Detection(dataset.mask(key, instance.index), object_id=instance.object_id)
+    except InputError as error:
+        return ObjectFailure("mask_unreadable", str(error))
