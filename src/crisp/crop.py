@@ -130,10 +130,12 @@ def crop(
     if not measured.any():
         raise ObjectFailure("depth_missing", "no pixel of the mask has a depth measurement.")
     valid = sample_nearest(measured, window, config.pnc_px)
-    if int(valid.sum()) < config.min_points or int(measured.sum()) < config.min_points:
+    # Few pixels fill a fine grid many times over, and scattered ones may fall between its points.
+    points_seen = min(int(valid.sum()), int(measured.sum()))
+    if points_seen < config.min_points:
         raise ObjectFailure(
             "too_few_points",
-            f"the mask holds {int(measured.sum())} measured points; at least {config.min_points} are needed.",
+            f"the crop holds {points_seen} measured points; at least {config.min_points} are needed.",
         )
     points = sample_nearest(points_camera, window, config.pnc_px)
     return Crop(

@@ -10,6 +10,7 @@ from typing import Any
 
 import crisp
 from crisp.errors import InputError
+from crisp.frame_files import read_json
 from crisp.geometry.camera import Camera
 from crisp.model import Model
 from crisp.shape.mesh_io import write_ply
@@ -45,7 +46,7 @@ class ResultsWriter:
 
     Raises:
         InputError: the folder cannot be written, or (with `resume`) holds results of another model or of
-            other settings.
+            other settings, or a `results.json` that is none.
     """
 
     def __init__(
@@ -70,8 +71,9 @@ class ResultsWriter:
         path = self._folder / "results.json"
         if not path.exists():
             return []
-        content = json.loads(path.read_text(encoding="utf-8"))
-        frames = content.pop("frames")
+        content = read_json(path)
+        # A frame that could not be read is tried again.
+        frames = [frame for frame in content.pop("frames", []) if "message" not in frame]
         if content != json.loads(json.dumps(self._head)):
             raise InputError(f"{path} holds results of another model or other settings: give another --out.")
         return frames
