@@ -19,6 +19,7 @@ from crisp.learn.recipe import DecoderStage
 from crisp.networks.decoder import FilmSirenDecoder
 from crisp.networks.shape_head import neutral_code
 from crisp.progress import track
+from crisp.shape.field import SignedDistance
 
 
 class CodedDecoder(nn.Module):
@@ -48,7 +49,7 @@ def train_decoder(
     optimiser = torch.optim.Adam(
         [
             {"params": model.decoder.parameters(), "lr": stage.learning_rate},
-            {"params": [model.codes], "lr": 4 * stage.learning_rate},
+            {"params": [model.codes], "lr": 2 * stage.learning_rate},
         ]
     )
     state = run / "decoder.state.safetensors"
@@ -122,9 +123,9 @@ def _step_loss(
 
 
 def field_gradient(
-    decoder: FilmSirenDecoder, points: Float[Tensor, "k n 3"], codes: Float[Tensor, "k c"]
+    field: SignedDistance, points: Float[Tensor, "k n 3"], codes: Float[Tensor, "k c"]
 ) -> Float[Tensor, "k n 3"]:
     """Gradient of the distance at the points, itself differentiable (the eikonal term needs that)."""
     at = points.detach().requires_grad_(True)
-    value = decoder(at, codes)
+    value = field(at, codes)
     return torch.autograd.grad(value.sum(), at, create_graph=True)[0]
