@@ -49,7 +49,7 @@ def train_decoder(
     optimiser = torch.optim.Adam(
         [
             {"params": model.decoder.parameters(), "lr": stage.learning_rate},
-            {"params": [model.codes], "lr": 2 * stage.learning_rate},
+            {"params": [model.codes], "lr": 4 * stage.learning_rate},
         ]
     )
     state = run / "decoder.state.safetensors"

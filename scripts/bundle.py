@@ -1,0 +1,28 @@
+"""Put a trained checkpoint into the package: heads in int8, the backbone shared with the other bundled models.
+
+    python scripts/bundle.py RUN/checkpoint [--name small]
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from crisp.model import BACKBONE, WEIGHTS
+from crisp.networks.checkpoint import load_checkpoint, save_checkpoint
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--name", default="small")
+    options = parser.parse_args()
+    network, info = load_checkpoint(options.checkpoint)
+    folder = WEIGHTS / options.name
+    save_checkpoint(folder, network, info, dtype="int8", backbone_file=BACKBONE)
+    size = sum(file.stat().st_size for file in WEIGHTS.rglob("*") if file.is_file())
+    print(f"{folder}: all bundled weights are {size / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()
