@@ -1,0 +1,42 @@
+"""What is trained on and what is kept aside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crisp.data.bop_writer import BopWriter
+from crisp.errors import InputError
+from crisp.learn.problem import Problem, open_problem
+from crisp.learn.recipe import JointStage, Recipe
+
+RECIPE = Recipe("mine", joint=JointStage())
+
+
+def test_validation_is_made_of_whole_scenes(problem: Problem) -> None:
+    trained, held = ({key.scene_id for key in keys} for keys in (problem.train, problem.validation))
+    assert len(held) == 1 and not held & trained
+    assert len(problem.train) == 4 and len(problem.validation) == 2
+
+
+def test_the_cube_holds_every_object_with_its_margin(problem: Problem) -> None:
+    # The brick's half length, 50 mm, is the largest reach of the two; the margin is 1.1.
+    assert problem.cube_half_m == pytest.approx(0.055)
+    assert [o.name for o in problem.objects] == ["brick", "can"] and problem.object_ids == [1, 2]
+    for known, samples in zip(problem.objects, problem.samples, strict=True):
+        assert np.abs(samples.points_object).max() <= np.float32(problem.cube_half_m)
+        assert samples.distance_m.min() < -0.015, known.name  # both are more than 30 mm thick
+
+
+def test_of_a_single_scene_the_last_frame_is_kept_aside(bop_root: Path, tmp_path: Path) -> None:
+    found = open_problem(RECIPE, bop_root, "train", cache=tmp_path, most_frames=2)
+    assert [key.frame_id for key in found.train] == ["000000/000000"]
+    assert [key.frame_id for key in found.validation] == ["000000/000001"]
+
+
+def test_a_set_without_objects_is_refused(tmp_path: Path) -> None:
+    BopWriter(tmp_path, "train").write_scene(0, [])
+    with pytest.raises(InputError, match="no annotated object"):
+        open_problem(RECIPE, tmp_path, "train", cache=tmp_path / "cache")
