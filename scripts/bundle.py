@@ -1,4 +1,4 @@
-"""Put a trained checkpoint into the package: heads in int8, the backbone shared with the other bundled models.
+"""Put a trained checkpoint into the package: heads in int8, backbone shared with the other models.
 
     python scripts/bundle.py RUN/checkpoint [--name small]
 """

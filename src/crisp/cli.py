@@ -123,18 +123,18 @@ def synthesise(config: Synthesise) -> int:
     """Render a BOP data set."""
     from crisp.data.synthesise import synthesise
 
-    synthesise(_models(config.meshes), out=config.out, config=config.render, workers=config.workers)
+    synthesise(_models(config.meshes, config.mesh_unit_m), out=config.out, config=config.render, workers=config.workers)
     return 0
 
 
-def _models(meshes: Path | None) -> Sequence[ObjectModel]:
+def _models(meshes: Path | None, unit_m: float) -> Sequence[ObjectModel]:
     if meshes is None:
         from crisp.data.procedural import catalogue
 
         return catalogue()
     from crisp.data.mesh_files import read_models
 
-    return read_models(meshes)
+    return read_models(meshes, unit_m=unit_m)
 
 
 def train(config: Train) -> int:

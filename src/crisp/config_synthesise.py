@@ -18,5 +18,7 @@ class Synthesise:
     """What to render."""
     meshes: Path | None = None
     """Folder of watertight GLB, OBJ or PLY meshes; the procedural objects by default."""
+    mesh_unit_m: float = 1.0
+    """Metres per unit of those meshes: 0.001 for millimetres."""
     workers: int = 2
     """Processes."""

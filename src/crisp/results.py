@@ -1,4 +1,4 @@
-"""`results.json` and the meshes beside it: what every verb that estimates writes (docs/interfaces)."""
+"""`results.json` and the meshes beside it: what every verb that estimates writes (docs/conventions.md)."""
 
 from __future__ import annotations
 
