@@ -123,7 +123,8 @@ def synthesise(config: Synthesise) -> int:
     """Render a BOP data set."""
     from crisp.data.synthesise import synthesise
 
-    synthesise(_models(config.meshes, config.mesh_unit_m), out=config.out, config=config.render, workers=config.workers)
+    models = _models(config.meshes, config.mesh_unit_m)
+    synthesise(models, out=config.out, config=config.render, workers=config.workers)
     return 0
 
 
