@@ -1,0 +1,259 @@
+"""The house holds: who may import whom, how large a file may grow, and what no file may be called."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "src" / "crisp"
+
+# docs/architecture.md. The longest prefix of a module's name that stands here decides its level.
+LEVELS = {
+    "errors": 0,
+    "progress": 0,
+    "geometry": 0,
+    "types": 1,
+    "objects": 1,
+    "crop": 2,
+    "frame_files": 2,
+    "shape": 2,
+    "render": 2,
+    "metrics": 2,
+    "networks": 3,
+    "data": 3,
+    "pipeline": 4,
+    "model": 4,
+    "results": 4,
+    "learn": 5,
+    "evaluate": 5,
+    "report": 5,
+    "demo": 5,
+    "config": 6,
+    "config_synthesise": 6,
+    "cli": 6,
+}
+# Rooms that never import one another, although their levels would let them.
+FORBIDDEN = {
+    ("evaluate", "learn"): "scores must not depend on how a model was trained",
+    ("networks", "data"): "a network knows nothing of files",
+    ("data", "networks"): "data sets are the same whatever network reads them",
+    ("pipeline", "data"): "the figure runs on anyone's frames",
+    ("types", "frame_files"): "allowed inside a function only: `Frame.from_files` is the users' door",
+}
+LINES, FUNCTION_LINES, POSITIONAL = 300, 60, 3
+# A path that is larger than that, and why it is.
+LARGER: dict[str, str] = {}
+NO_ROOMS = {"utils", "util", "common", "misc", "helpers", "helper", "tools_", "stuff"}
+DEVELOPERS_PATH = re.compile(r"(?<![\w.])/(?:home|Users|root|work|mnt|tmp)/\w")
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import of ours; `lazy` where it stands in a function or under TYPE_CHECKING."""
+
+    source: str
+    target: str
+    lazy: bool
+
+
+def python_files() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+@cache
+def modules() -> dict[str, Path]:
+    return {module_name(path): path for path in python_files()}
+
+
+def room(module: str) -> str:
+    return module.split(".", maxsplit=1)[0]
+
+
+@cache
+def imports() -> tuple[Import, ...]:
+    return tuple(
+        found for name, path in modules().items() for found in _imports_of(name, tree(path), lazy=False)
+    )
+
+
+def _imports_of(name: str, node: ast.AST, *, lazy: bool) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ImportFrom):
+            assert child.level == 0, f"{name} has a relative import: write the whole name"
+            yield from (Import(name, target, lazy) for target in _targets(child))
+        elif isinstance(child, ast.Import):
+            yield from (
+                Import(name, alias.name.removeprefix("crisp").lstrip("."), lazy)
+                for alias in child.names
+                if alias.name.split(".")[0] == "crisp"
+            )
+        else:
+            deferred = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) or (
+                isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test)
+            )
+            yield from _imports_of(name, child, lazy=lazy or deferred)
+
+
+def _targets(node: ast.ImportFrom) -> set[str]:
+    """`from crisp.a import b` is an import of the module a.b where there is one, else of a."""
+    module = node.module or ""
+    if module.split(".")[0] != "crisp":
+        return set()
+    within = module.removeprefix("crisp").lstrip(".")
+    names = {f"{within}.{alias.name}".lstrip(".") for alias in node.names}
+    return {name if name in modules() else within for name in names}
+
+
+def test_the_parser_sees_imports() -> None:
+    """So that the laws below cannot hold for want of anything to look at."""
+    seen = {(i.source, i.target, i.lazy) for i in imports()}
+    assert ("pipeline", "crop", False) in seen
+    assert ("cli", "demo", True) in seen
+    assert ("types", "frame_files", True) in seen
+    assert len(python_files()) > 50
+
+
+@pytest.mark.parametrize("name", sorted({room(name) for name in modules()} - {""}))
+def test_every_room_has_a_level(name: str) -> None:
+    assert name in LEVELS, f"give {name} a level here and in docs/architecture.md"
+
+
+def test_no_level_is_for_nothing() -> None:
+    assert set(LEVELS) == {room(name) for name in modules()} - {""}
+
+
+def test_imports_go_down_or_stay_in_their_room() -> None:
+    wrong = [
+        f"{i.source} (level {LEVELS[room(i.source)]}) imports {i.target} (level {LEVELS[room(i.target)]})"
+        for i in imports()
+        if i.target
+        and i.source
+        and room(i.source) != room(i.target)
+        # The users' door and the command line open rooms above them when they are called.
+        and not (i.lazy and (room(i.source), room(i.target)) == ("types", "frame_files"))
+        and LEVELS[room(i.target)] > LEVELS[room(i.source)]
+    ]
+    assert wrong == []
+
+
+def test_some_rooms_never_meet() -> None:
+    met = {(room(i.source), room(i.target)) for i in imports() if not i.lazy}
+    assert {pair: why for pair, why in FORBIDDEN.items() if pair in met} == {}
+
+
+def test_lazy_imports_keep_to_these_laws_too() -> None:
+    allowed = {("types", "frame_files")}
+    met = {(room(i.source), room(i.target)) for i in imports() if i.lazy} - allowed
+    assert not met & set(FORBIDDEN)
+
+
+def test_no_cycles_at_import_time() -> None:
+    edges: dict[str, set[str]] = {name: set() for name in modules()}
+    for found in imports():
+        if not found.lazy and found.target != found.source:
+            edges[found.source].add(found.target)
+    done: set[str] = set()
+    for start in edges:
+        _walk(start, edges, done=done, trail=())
+
+
+def _walk(name: str, edges: dict[str, set[str]], *, done: set[str], trail: tuple[str, ...]) -> None:
+    assert name not in trail, f"a cycle: {' -> '.join((*trail[trail.index(name) :], name))}"
+    if name in done:
+        return
+    for target in sorted(edges[name]):
+        _walk(target, edges, done=done, trail=(*trail, name))
+    done.add(name)
+
+
+@pytest.mark.parametrize("path", python_files(), ids=module_name)
+def test_files_can_be_sat_in(path: Path) -> None:
+    name = path.relative_to(PACKAGE).as_posix()
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= LINES or name in LARGER, f"{name} has {lines} lines"
+    source = tree(path)
+    assert ast.get_docstring(source) or not source.body, f"{name} has no docstring"
+    for node in ast.walk(source):
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        length = (node.end_lineno or 0) - node.lineno + 1
+        place = f"{name}:{node.name}"
+        assert length <= FUNCTION_LINES or place in LARGER, f"{place} has {length} lines"
+
+
+def test_functions_are_short_in_the_median() -> None:
+    lengths = sorted(
+        (node.end_lineno or 0) - node.lineno + 1
+        for path in python_files()
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+    assert lengths[len(lengths) // 2] <= 14
+
+
+def test_exceptions_are_still_needed() -> None:
+    names = {path.relative_to(PACKAGE).as_posix() for path in python_files()}
+    assert all(name.split(":")[0] in names and reason for name, reason in LARGER.items())
+
+
+def test_rooms_are_named_for_what_lives_there() -> None:
+    parts = {part for name in modules() for part in name.split(".")}
+    assert not parts & NO_ROOMS
+
+
+def test_no_file_knows_a_developers_machine() -> None:
+    folders = [
+        PACKAGE,
+        ROOT / "tests",
+        ROOT / "experiments",
+        ROOT / "benchmarks",
+        ROOT / "examples",
+        ROOT / "scripts",
+    ]
+    endings = {".py", ".toml", ".md", ".sh", ".json", ".yml", ".yaml", ".cfg"}
+    files = [p for folder in folders if folder.is_dir() for p in folder.rglob("*") if p.suffix in endings]
+    files += [p for p in ROOT.iterdir() if p.is_file() and (p.suffix in endings or p.name == "Makefile")]
+    found = {
+        f"{path.relative_to(ROOT)}: {match.group()}"
+        for path in files
+        if path != Path(__file__)
+        for match in DEVELOPERS_PATH.finditer(path.read_text(encoding="utf-8", errors="replace"))
+    }
+    assert found == set()
+
+
+def test_modules_hold_no_state() -> None:
+    """No `global`, and no list, dictionary or set that a module fills as it goes."""
+    wrong = []
+    for name, path in modules().items():
+        wrong += [f"{name}: global" for node in ast.walk(tree(path)) if isinstance(node, ast.Global)]
+        for node in tree(path).body:
+            value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
+            if isinstance(value, ast.List | ast.Set | ast.Dict) and not getattr(
+                value, "elts", getattr(value, "keys", ())
+            ):
+                wrong.append(f"{name}: an empty container")
+    assert wrong == []
+
+
+def test_no_pickle() -> None:
+    for name, path in modules().items():
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"\bimport pickle|torch\.(save|load)\(", text), name
