@@ -89,12 +89,12 @@ def flat_checkpoint(backbone: Backbone, tmp_path_factory: pytest.TempPathFactory
     """
     network = build_network(preset("small"), backbone)
     draw_flat_square(network, side_m=0.1)
-    draw_sphere(network, radius_m=0.05)
+    draw_sphere(network, radius_m=0.03)
     library = ShapeLibrary(
         names=("square",),
         object_ids=(1,),
         codes=neutral_code(5, 256)[None],
-        diameters_m=torch.tensor([0.1]),
+        diameters_m=torch.tensor([0.06]),
     )
     info = CheckpointInfo("flat", library, kinds=("square",), symmetries=(Symmetries(),))
     folder = tmp_path_factory.mktemp("weights") / "flat"

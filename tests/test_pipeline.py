@@ -279,6 +279,6 @@ def test_the_flat_model_finds_flat_squares(model: Model) -> None:
         assert result.T_camera_object is not None
         assert np.allclose(result.T_camera_object, T, atol=3e-3)
         assert result.inlier_share == 1.0
-        assert result.diameter_m == pytest.approx(0.1, abs=0.004)
+        assert result.diameter_m == pytest.approx(0.06, abs=0.002)
     with pytest.raises(InputError, match=r"\(H, W\) array"):
         model.estimate(FRAME, [np.zeros((72, 96, 3), bool)])

@@ -122,8 +122,10 @@ def _predict(dataset: Path, split: str, out: Path, weights: str, frames: int | N
 def synthesise(config: Synthesise) -> int:
     """Render a BOP data set."""
     from crisp.data.synthesise import synthesise
+    from crisp.results import prepare_folder
 
     models = _models(config.meshes, config.mesh_unit_m)
+    prepare_folder(config.out)
     synthesise(models, out=config.out, config=config.render, workers=config.workers)
     return 0
 
