@@ -402,6 +402,20 @@ def test_what_is_not_there_is_refused_by_name(root: Path) -> None:
         dataset.mask(KEY, 9)
 
 
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        (None, r"scene_gt_info\.json \(image 11, object 0\) must be an object"),
+        ({"visib_fract": None}, r"visib_fract in .*\(image 11, object 0\) must be 1 finite number"),
+        ({"visib_fract": "most"}, "visib_fract in .* must be 1 number"),
+    ],
+)
+def test_wrong_label_information_is_refused(root: Path, scene: Path, entry: Any, sentence: str) -> None:
+    edit(scene / "scene_gt_info.json", lambda infos: infos["11"].__setitem__(0, entry))
+    with pytest.raises(InputError, match=sentence):
+        BopDataset(root, "train").instances(KEY)
+
+
 def test_a_model_without_faces_is_refused(root: Path) -> None:
     (root / "models" / "obj_000001.ply").write_bytes(trimesh.PointCloud(np.eye(3)).export(file_type="ply"))
     with pytest.raises(InputError, match=r"obj_000001\.ply has no faces"):

@@ -90,7 +90,13 @@ class BopDataset:
     @cached_property
     def keys(self) -> tuple[FrameKey, ...]:
         """All frames, sorted by scene and image."""
-        return tuple(sorted(FrameKey(s, im_id) for s in self.scene_ids for im_id in self._scenes[s].cameras))
+        keys = sorted(FrameKey(s, im_id) for s in self.scene_ids for im_id in self._scenes[s].cameras)
+        if not keys:
+            raise InputError(
+                f"{self.root / self.split} has no frame: the scenes' scene_camera.json must have an entry for "
+                "each image."
+            )
+        return tuple(keys)
 
     def load_frame(self, key: FrameKey) -> Frame:
         """Read a frame's images and camera."""
@@ -123,6 +129,17 @@ class BopDataset:
                 digest.update(hashlib.sha256(path.read_bytes()).digest())
             except OSError as error:
                 raise InputError(f"cannot read {path}: {error.strerror}.") from error
+        return digest.hexdigest()
+
+    @cached_property
+    def labels_digest(self) -> str:
+        """SHA-256 over the cameras and labels of all scenes: tells apart sets of one name. No image is read."""
+        digest = hashlib.sha256()
+        for scene_id in self.scene_ids:
+            scene = self._scenes[scene_id]
+            for path in (scene.cameras_path, scene.labels_path, scene.infos_path):
+                content = path.read_bytes() if path.is_file() else b""
+                digest.update(f"{scene_id}/{path.name}".encode() + hashlib.sha256(content).digest())
         return digest.hexdigest()
 
     def mask(self, key: FrameKey, index: int, visible: bool = True) -> Bool[np.ndarray, "h w"]:
@@ -216,7 +233,7 @@ class _Scene:
             )
         return tuple(self._instance(im_id, index, label, infos[index]) for index, label in enumerate(labels))
 
-    def _instance(self, im_id: int, index: int, label: Any, info: dict[str, Any]) -> Instance:
+    def _instance(self, im_id: int, index: int, label: Any, info: Any) -> Instance:
         source = f"{self.labels_path} (image {im_id}, object {index})"
         if not isinstance(label, dict) or not {"obj_id", "cam_R_m2c", "cam_t_m2c"} <= label.keys():
             raise InputError(f"{source} must have obj_id, cam_R_m2c and cam_t_m2c.")
@@ -225,7 +242,15 @@ class _Scene:
         T[:3, :3] = _nearest_rotation(R, source)
         T[:3, 3] = numbers(label["cam_t_m2c"], count=3, what=f"cam_t_m2c in {source}") / MM_PER_M
         object_id = int(numbers([label["obj_id"]], count=1, what=f"obj_id in {source}")[0])
-        return Instance(object_id, T, float(info.get("visib_fract", np.nan)), index)
+        return Instance(object_id, T, self._visib_fract(im_id, index, info), index)
+
+    def _visib_fract(self, im_id: int, index: int, info: Any) -> float:
+        source = f"{self.infos_path} (image {im_id}, object {index})"
+        if not isinstance(info, dict):
+            raise InputError(f"{source} must be an object, such as one with visib_fract.")
+        if "visib_fract" not in info:
+            return float("nan")
+        return float(numbers([info["visib_fract"]], count=1, what=f"visib_fract in {source}")[0])
 
 
 def _nearest_rotation(R: Float[np.ndarray, "3 3"], source: str) -> Float[np.ndarray, "3 3"]:
