@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crisp.data.bop_writer import BopWriter
+from crisp.data.bop_writer import BopFrame, BopWriter
 from crisp.errors import InputError
+from crisp.geometry.camera import Camera
 from crisp.learn.problem import Problem, open_problem
 from crisp.learn.recipe import JointStage, Recipe
 
 RECIPE = Recipe("mine", joint=JointStage())
+SMALL_CAMERA = Camera(np.array([[110.0, 0, 48], [0, 110.0, 36], [0, 0, 1]]), width=96, height=72)
 
 
 def test_validation_is_made_of_whole_scenes(problem: Problem) -> None:
@@ -36,7 +38,14 @@ def test_of_a_single_scene_the_last_frame_is_kept_aside(bop_root: Path, tmp_path
     assert [key.frame_id for key in found.validation] == ["000000/000001"]
 
 
-def test_a_set_without_objects_is_refused(tmp_path: Path) -> None:
+def test_a_set_without_frames_is_refused(tmp_path: Path) -> None:
     BopWriter(tmp_path, "train").write_scene(0, [])
+    with pytest.raises(InputError, match=r"train has no frame: .*scene_camera\.json"):
+        open_problem(RECIPE, tmp_path, "train", cache=tmp_path / "cache")
+
+
+def test_a_set_without_objects_is_refused(tmp_path: Path) -> None:
+    bare = BopFrame(0, np.zeros((72, 96, 3), np.uint8), np.ones((72, 96), np.float32), SMALL_CAMERA, ())
+    BopWriter(tmp_path, "train").write_scene(0, [bare])
     with pytest.raises(InputError, match="no annotated object"):
         open_problem(RECIPE, tmp_path, "train", cache=tmp_path / "cache")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +33,19 @@ class Problem:
     @property
     def object_ids(self) -> list[int]:
         return [o.object_id for o in self.objects]
+
+    def digest(self) -> str:
+        """SHA-256 over what is learnt from: models, symmetries, labels and the choice of frames; no image."""
+        frames = [[key.frame_id for key in keys] for keys in (self.train, self.validation)]
+        said = [self.object_ids, frames, self.dataset.labels_digest]
+        digest = hashlib.sha256(json.dumps(said).encode())
+        for item in self.objects:
+            arrays = [item.mesh.vertices, item.mesh.faces, *item.symmetries.discrete]
+            arrays += [part for pair in item.symmetries.continuous for part in pair]
+            for array in arrays:
+                digest.update(f"|{array.shape}|".encode())
+                digest.update(np.ascontiguousarray(array, dtype="<f8").tobytes())
+        return digest.hexdigest()
 
 
 def open_problem(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+import platform
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +19,7 @@ from crisp.data.bop import FrameKey
 from crisp.errors import InputError
 from crisp.frame_files import read_json
 from crisp.learn.decoder_stage import train_decoder
-from crisp.learn.features import CropFeatures, FeatureStore, compute_features
+from crisp.learn.features import CropFeatures, FeatureStore, backbone_digest, compute_features
 from crisp.learn.head_stage import KnownShapes, train_heads
 from crisp.learn.joint_stage import train_jointly
 from crisp.learn.journal import Journal, write_json
@@ -71,13 +72,15 @@ def train(recipe: Recipe, options: TrainOptions, backbone: Backbone) -> Path:
     """Train as the recipe says; returns the checkpoint's folder. Called again, it goes on where it stopped.
 
     Raises:
-        InputError: the data set cannot be used, or the run folder belongs to another recipe or data set.
+        InputError: the data set cannot be used, or the run folder belongs to another recipe, data set or
+            backbone.
     """
     if options.dry_run:  # in a folder of its own, so that the true run can have the same --out
         recipe, options = _shortened(recipe), dataclasses.replace(options, out=options.out / "dry_run")
     prepare_folder(options.out)
-    _check_run(recipe, options)
-    fabric = Fabric(accelerator="auto", devices=1)
+    _check_run(options, _run_record(recipe, options))
+    # Not "auto": that would choose MPS, which has no float64, in which poses are registered.
+    fabric = Fabric(accelerator="cuda" if torch.cuda.is_available() else "cpu", devices=1)
     torch.manual_seed(recipe.seed)
     problem = open_problem(
         recipe,
@@ -86,9 +89,9 @@ def train(recipe: Recipe, options: TrainOptions, backbone: Backbone) -> Path:
         cache=options.cache_folder / "sdf",
         most_frames=_few_frames(recipe) if options.dry_run else None,
     )
-    _claim_run(recipe, options)
     config = dataclasses.replace(preset(recipe.preset), cube_half_m=problem.cube_half_m)
     network = build_network(config, backbone).to(fabric.device)
+    _claim_run(recipe, options, problem=problem, network=network)
     journal = Journal(options.out)
     try:
         if recipe.joint is not None:
@@ -187,18 +190,23 @@ def mean_codes(
     return torch.where(count > 0, total / count.clamp(min=1), fallback).cpu()
 
 
-def _check_run(recipe: Recipe, options: TrainOptions) -> None:
-    """Refuse to go on in the folder of another run."""
+def _check_run(options: TrainOptions, record: Mapping[str, Any]) -> None:
+    """Refuse to go on in the folder of another run, as far as this record tells."""
     path = options.out / RUN_FILE
-    if path.exists() and read_json(path) != _run_record(recipe, options):
+    known = read_json(path) if path.exists() else record
+    if any(known.get(key) != value for key, value in record.items()):
         raise InputError(
-            f"{options.out} holds a run with another recipe or data set: give another --out or remove it."
+            f"{options.out} holds a run with another recipe or data set, or another backbone: "
+            "give another --out or remove it."
         )
 
 
-def _claim_run(recipe: Recipe, options: TrainOptions) -> None:
+def _claim_run(recipe: Recipe, options: TrainOptions, *, problem: Problem, network: CrispNetwork) -> None:
     """Write down what this run is, once it is known that there is something to train on."""
-    write_json(options.out / RUN_FILE, _run_record(recipe, options))
+    digests = {"data_sha256": problem.digest(), "backbone_sha256": backbone_digest(network)}
+    record = _run_record(recipe, options) | digests
+    _check_run(options, record)
+    write_json(options.out / RUN_FILE, record)
 
 
 def _run_record(recipe: Recipe, options: TrainOptions) -> dict[str, Any]:
@@ -249,6 +257,8 @@ def _finish(
         symmetries=tuple(o.symmetries for o in problem.objects),
         training={
             "crisp_version": crisp.__version__,
+            "python": platform.python_version(),
+            "torch": str(torch.__version__),
             "recipe": asdict(recipe),
             "recipe_sha256": hashlib.sha256(json.dumps(asdict(recipe), sort_keys=True).encode()).hexdigest(),
             "dataset": options.dataset.resolve().name,
