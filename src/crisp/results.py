@@ -72,8 +72,7 @@ class ResultsWriter:
         if not path.exists():
             return []
         content = read_json(path)
-        # A frame that could not be read is tried again.
-        frames = [frame for frame in content.pop("frames", []) if "message" not in frame]
+        frames = [frame for frame in content.pop("frames", []) if _whole(frame)]
         if content != json.loads(json.dumps(self._head)):
             raise InputError(f"{path} holds results of another model or other settings: give another --out.")
         return frames
@@ -120,6 +119,12 @@ def prepare_folder(folder: Path) -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"cannot write to the output folder {folder} ({reason}).") from error
+
+
+def _whole(frame: Mapping[str, Any]) -> bool:
+    """Whether all of the frame's files could be read; if not, it is tried again."""
+    statuses = [entry.get("status") for entry in frame.get("objects", [])]
+    return "message" not in frame and "mask_unreadable" not in statuses
 
 
 def _object(index: int, result: Result) -> dict[str, Any]:

@@ -27,7 +27,8 @@ def predict(
     """Estimate every labelled object of a split from its ground-truth visible mask.
 
     Poses of the labels are never opened for estimation. A frame that cannot be read is named in
-    `results.json` and the others go on. A killed run goes on where it stopped.
+    `results.json` and the others go on. A killed run goes on where it stopped, and tries again what could
+    not be read.
 
     Args:
         out: folder for `results.json` and the meshes.
@@ -38,19 +39,22 @@ def predict(
         A sentence for each frame or mask that could not be read.
 
     Raises:
-        InputError: no such data set or split, or a folder with results of another model or settings.
+        InputError: no such data set or split, fewer than one frame, or a folder with results of another
+            model, other settings or another data set.
     """
+    if most_frames is not None and most_frames < 1:
+        raise InputError(f"at least one frame must be estimated, got --frames {most_frames}.")
     dataset = BopDataset(dataset_dir, split)
+    frames = dataset.keys[:most_frames]
     settings: dict[str, str | float] = {
         "dataset": dataset_dir.resolve().name,
         "split": split,
+        "labels_sha256": dataset.labels_digest,
         "masks": "mask_visib",
         "min_visib_fract": min_visib_fract,
     }
     writer = ResultsWriter(out, model, settings, resume=True)
-    keys: Sequence[FrameKey] = [
-        key for key in dataset.keys[:most_frames] if key.frame_id not in writer.frame_ids
-    ]
+    keys: Sequence[FrameKey] = [key for key in frames if key.frame_id not in writer.frame_ids]
     faults = []
     for number, key in enumerate(track(keys, "estimating", total=len(keys))):
         try:
