@@ -1,6 +1,6 @@
 """Put a trained checkpoint into the package: heads in int8, backbone shared with the other models.
 
-    python scripts/bundle.py RUN/checkpoint [--name small]
+python scripts/bundle.py RUN/checkpoint [--name small]
 """
 
 from __future__ import annotations
