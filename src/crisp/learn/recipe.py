@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import Any, get_type_hints
 
 from crisp.errors import InputError
 from crisp.learn.losses import SdfWeights
+
+LARGEST_SEED = 2**32 - 1
+LARGEST_WHOLE = 10**300  # beyond, a float cannot hold a whole number
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,12 @@ class DecoderStage:
     learning_rate: float = 5e-4
     code_noise: float = 0.01
     weights: SdfWeights = field(default_factory=SdfWeights)
+
+    def __post_init__(self) -> None:
+        _at_least(self, 1, "steps", "points", "eikonal_every")
+        _at_least(self, 0, "eikonal_points", "code_noise")
+        _above_zero(self, "learning_rate")
+        _at_least(self.weights, 0, "distance", "off_surface", "eikonal")
 
 
 @dataclass(frozen=True)
@@ -58,6 +68,10 @@ class Augmentation:
     blur_px: float = 1.0
     occlusion: float = 0.25
 
+    def __post_init__(self) -> None:
+        _at_least(self, 0, *(item.name for item in dataclasses.fields(self)))
+        _at_most(self, 1, "occlusion")
+
 
 @dataclass(frozen=True)
 class FeatureStage:
@@ -74,6 +88,11 @@ class FeatureStage:
     tokens: int = 96
     min_visible: float = 0.4
     augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        _at_least(self, 1, "versions", "tokens")
+        _at_least(self, 0, "min_visible")
+        _at_most(self, 1, "min_visible")
 
 
 @dataclass(frozen=True)
@@ -105,6 +124,11 @@ class HeadStage:
     surface_weight: float = 0.0
     surface_points: int = 64
     surface_every: int = 4
+
+    def __post_init__(self) -> None:
+        _at_least(self, 1, "steps", "batch", "tokens", "surface_points", "surface_every")
+        _at_least(self, 0, "weight_decay", "pnc_weight", "code_weight", "surface_weight")
+        _above_zero(self, "learning_rate", "zeta_m")
 
 
 @dataclass(frozen=True)
@@ -142,6 +166,10 @@ class JointStage:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
+        _at_least(self, 1, "epochs", "batch", "surface", "near", "volume")
+        _at_least(self, 0, "weight_decay", "alpha", "beta")
+        _above_zero(self, "learning_rate", "zeta_m")
+        _at_least(self.weights, 0, "distance", "off_surface", "eikonal")
         if self.restart_steps < 0 or self.restart_factor < 1:
             raise InputError("restart_steps must not be negative, and restart_factor at least 1.")
 
@@ -173,11 +201,34 @@ class Recipe:
     joint: JointStage | None = None
 
     def __post_init__(self) -> None:
+        _at_least(self, 0, "seed", "validation_share")
+        _at_most(self, LARGEST_SEED, "seed")
+        _at_most(self, 1, "validation_share")
+        _at_least(self, 1, "checkpoint_every", "cube_margin")
         staged = [self.decoder, self.features, self.heads]
         if self.joint is not None and any(stage is not None for stage in staged):
             raise InputError("a recipe has either [joint] or [decoder], [features] and [heads], not both.")
         if self.joint is None and any(stage is None for stage in staged):
             raise InputError("a recipe needs [joint], or all of [decoder], [features] and [heads].")
+
+
+def _at_least(record: object, least: int, *keys: str) -> None:
+    """Written so that NaN, which TOML can say, is refused as well."""
+    for key in keys:
+        if not least <= (value := getattr(record, key)) < math.inf:
+            raise InputError(f"{key} must be at least {least}, got {value}.")
+
+
+def _at_most(record: object, most: int, *keys: str) -> None:
+    for key in keys:
+        if not (value := getattr(record, key)) <= most:
+            raise InputError(f"{key} must be at most {most}, got {value}.")
+
+
+def _above_zero(record: object, *keys: str) -> None:
+    for key in keys:
+        if not 0 < (value := getattr(record, key)) < math.inf:
+            raise InputError(f"{key} must be positive, got {value}.")
 
 
 def recipe_names() -> list[str]:
@@ -217,6 +268,8 @@ def _build(kind: Any, content: dict[str, Any], *, where: str) -> Any:
     values = {key: _value(hints[key], value, where=f"{where}: {key}") for key, value in content.items()}
     try:
         return kind(**values)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
     except TypeError as error:
         raise InputError(f"{where} is incomplete: {error}.") from error
 
@@ -229,7 +282,7 @@ def _value(hint: Any, value: Any, *, where: str) -> Any:
             raise InputError(f"{where} must be a table.")
         return _build(expected, value, where=where)
     if expected is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        return float(value) if abs(value) < LARGEST_WHOLE else math.inf
     if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
         raise InputError(f"{where} must be of type {expected.__name__}, got {value!r}.")
     return value
