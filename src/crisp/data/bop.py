@@ -93,8 +93,8 @@ class BopDataset:
         keys = sorted(FrameKey(s, im_id) for s in self.scene_ids for im_id in self._scenes[s].cameras)
         if not keys:
             raise InputError(
-                f"{self.root / self.split} has no frame: the scenes' scene_camera.json must have an entry for "
-                "each image."
+                f"{self.root / self.split} has no frame: scene_camera.json of its scenes must have an "
+                "entry for each image."
             )
         return tuple(keys)
 
@@ -133,7 +133,7 @@ class BopDataset:
 
     @cached_property
     def labels_digest(self) -> str:
-        """SHA-256 over the cameras and labels of all scenes: tells apart sets of one name. No image is read."""
+        """SHA-256 over the cameras and labels of all scenes, without images: tells sets of one name apart."""
         digest = hashlib.sha256()
         for scene_id in self.scene_ids:
             scene = self._scenes[scene_id]
