@@ -173,6 +173,11 @@ def test_what_cannot_be_used_is_refused_by_name(tmp_path: Path) -> None:
     trimesh.PointCloud(solid.vertices).export(tmp_path / "points.ply")
     with pytest.raises(InputError, match=r"points\.ply has no faces"):
         read_model(tmp_path / "points.ply")
+    sheet = np.array([[0, 0, 0], [0.1, 0, 0], [0.1, 0.1, 0], [0, 0.1, 0]])
+    flattened = [[0, 2, 1], [0, 3, 2], [0, 1, 3], [1, 2, 3]]  # a tetrahedron, pressed flat
+    trimesh.Trimesh(sheet, flattened, process=False).export(tmp_path / "sheet.ply")
+    with pytest.raises(InputError, match=r"sheet\.ply encloses no volume"):
+        read_model(tmp_path / "sheet.ply")
     (tmp_path / "broken.glb").write_bytes(b"glTF is not this")
     with pytest.raises(InputError, match=r"broken\.glb cannot be read"):
         read_model(tmp_path / "broken.glb")

@@ -17,6 +17,9 @@ from crisp.types import Mesh
 SUFFIXES = (".glb", ".obj", ".ply")
 SIZE_RANGE_M = (0.005, 5.0)
 MERGE_DIGITS = 6  # of vertex positions, as a share of the size
+LEAST_VOLUME = (
+    1e-7  # as a share of the cube of the size: a millimetre's wire of 0.3 m has a hundred times that
+)
 GREY = 160
 MOST_TILES = 64
 LEAST_REST_PROBABILITY = 0.1
@@ -97,6 +100,9 @@ def _solid(surface: TexturedMesh, path: Path) -> trimesh.Trimesh:
             f"{path} is not watertight: close its holes and turn all its faces outwards, "
             "so that inside and outside are defined."
         )
+    volume = np.linalg.det(solid.triangles).sum() / 6  # trimesh's own divides by it on the way
+    if not abs(volume) > LEAST_VOLUME * size**3:
+        raise InputError(f"{path} encloses no volume: a solid is needed, not a flat sheet.")
     return solid
 
 
