@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageFile
 
 from crisp.errors import InputError
@@ -205,6 +208,8 @@ def test_a_wrong_depth_scale_is_refused(files: Files, scale: Any, sentence: str)
         ({"cam_K": [1, 2, 3]}, "cam_K in .*camera.json must be 9 finite numbers, got 3"),
         ({"cam_K": [float("nan"), *CAMERA["cam_K"][1:]]}, "9 finite numbers, got some that are not finite"),  # type: ignore[index]
         ({"cam_K": "f=40"}, "cam_K in .*camera.json must be 9 numbers, got f=40"),
+        ({"cam_K": [10**400] * 9}, "cam_K in .*camera.json must be 9 numbers, got "),
+        ({"depth_scale": 10**400}, "depth_scale in .*camera.json must be 1 numbers, got "),
         ({"cam_K": [0.0] * 9}, "camera.json: K is singular"),
         ({"cam_K": [1060, 0, 320, 0, 1060, 240, 0, 0, 1]}, "camera.json: .* belong to another image size"),
         ({"width": 640, "height": 480}, "camera.json is for 640x480 images but .*rgb.png is 32x24"),
@@ -227,6 +232,39 @@ def test_a_wrong_camera_is_refused(files: Files, changes: dict[str, Any], senten
 def test_a_camera_file_that_is_no_json_object_is_refused(files: Files, text: bytes, sentence: str) -> None:
     files["camera"].write_bytes(text)
     refused(files, f"camera.json {sentence}")
+
+
+def deep_png(path: Path, kind: int, channels: int) -> None:
+    """A PNG of 16 bits a channel, written from its specification, since Pillow does not write such."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        checked = name + content
+        return struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+    rows = (b"\0" + b"\x00\xff" * channels * W) * H  # each value 255: nothing of it is in the high byte
+    header = struct.pack(">IIBBBBB", W, H, 16, kind, 0, 0, 0)
+    parts = [chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+
+
+@pytest.mark.parametrize(("kind", "channels"), [(2, 3), (4, 2), (6, 4)])
+def test_colour_of_sixteen_bits_is_not_cut_to_eight(files: Files, kind: int, channels: int) -> None:
+    deep_png(files["rgb"], kind, channels)
+    refused(files, "rgb.png has several channels of 16 bits: colour must have 8 bits a channel")
+    with pytest.raises(InputError, match="several channels of 16 bits"):
+        read_mask(files["rgb"])
+
+
+def test_colour_of_sixteen_bits_in_a_tiff_is_not_cut_to_eight(files: Files) -> None:
+    path = files["rgb"].with_suffix(".tif")
+    tifffile.imwrite(path, np.full((H, W, 3), 255, np.uint16), photometric="rgb")
+    refused(files | {"rgb": path}, "rgb.tif ")
+
+
+def test_depth_in_floating_point_is_not_called_eight_bits(files: Files) -> None:
+    path = files["depth"].with_suffix(".tif")
+    Image.fromarray(np.full((H, W), 0.8, np.float32)).save(path)
+    refused(files | {"depth": path}, r"depth.tif is an image of floating point numbers, .*npy with metres")
 
 
 ON = np.zeros((H, W), bool)

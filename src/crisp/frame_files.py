@@ -117,6 +117,11 @@ def read_depth(path: Path, depth_scale: float | None, *, source: str) -> Float[n
     if path.suffix.lower() == ".npy":
         return _read_npy_depth(path)
     image = _decode(path)
+    if image.mode == "F":
+        raise InputError(
+            f"{path} is an image of floating point numbers, whose unit nothing says: "
+            "write a 16-bit PNG or TIFF, or .npy with metres."
+        )
     if image.mode not in SIXTEEN_BIT_MODES:
         what = "8-bit image" if image.mode in COLOUR_MODES else f"image of mode {image.mode}"
         raise InputError(
@@ -200,7 +205,7 @@ def numbers(values: Any, *, count: int, what: str) -> Float[np.ndarray, " n"]:
     """
     try:
         array = np.asarray(values, dtype=np.float64).ravel()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{what} must be {count} numbers, got {str(values)[:60]}.") from error
     if array.size != count or not np.isfinite(array).all():
         found = f"{array.size}" if array.size != count else "some that are not finite"
@@ -239,10 +244,13 @@ def _decode(path: Path) -> Image.Image:
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
         with Image.open(path) as image:
+            _check_depth_of_colour(image, path)
             image.load()
             return image.copy()
     except Image.UnidentifiedImageError as error:
         raise InputError(f"{path} is not an image that can be read: use PNG, JPEG or TIFF.") from error
+    except InputError:
+        raise
     except OSError as error:
         if error.errno is not None:
             raise InputError(f"cannot read {path}: {error.strerror}.") from error
@@ -250,6 +258,15 @@ def _decode(path: Path) -> Image.Image:
     except (SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError) as error:
         # What Pillow's decoders raise, one or the other, on broken chunks and headers.
         raise InputError(f"{path} is damaged or cut short ({error}): write it again.") from error
+
+
+def _check_depth_of_colour(image: Image.Image, path: Path) -> None:
+    """Pillow reads several channels of 16 bits as 8, without a word: the low byte is cut off."""
+    if image.mode in COLOUR_MODES and any(";16" in str(tile) for tile in image.tile):  # type: ignore[attr-defined]
+        raise InputError(
+            f"{path} has several channels of 16 bits: colour must have 8 bits a channel, "
+            "depth a single channel of 16."
+        )
 
 
 def _wh(size_wh: tuple[int, ...] | None) -> str:
