@@ -150,6 +150,15 @@ def test_a_second_split_joins_the_first_with_other_pictures(unbroken: Path, tmp_
     assert files(tmp_path / "models") == files(unbroken / "models")
 
 
+@pytest.mark.parametrize(
+    ("text", "sentence"), [("{", "is not JSON"), ("[]", "must hold a JSON object"), ("{}", "has no splits")]
+)
+def test_a_damaged_record_is_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "synthesis.json").write_text(text)
+    with pytest.raises(InputError, match=rf"synthesis\.json .*{sentence}"):
+        run(tmp_path)
+
+
 def test_a_folder_of_others_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
     with pytest.raises(InputError, match="not made here"):

@@ -17,21 +17,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from crisp.data.bop_writer import BopFrame, BopInstance, BopWriter
 from crisp.data.synthesis_config import SynthesisConfig
 from crisp.errors import InputError
+from crisp.frame_files import read_json
 from crisp.objects import ObjectModel
+from crisp.progress import track
 from crisp.render.arrangement import Spacing
 from crisp.render.backend import limit_threads
 from crisp.render.looks import look
 from crisp.render.tabletop import Picture, pictures
 from crisp.render.viewpoints import Viewpoints
 
-__all__ = ["SynthesisConfig", "synthesise"]
+__all__ = ["ScenesFailedError", "SynthesisConfig", "synthesise"]
 
 RECORD = "synthesis.json"
+
+
+class ScenesFailedError(RuntimeError):
+    """Some scenes could not be rendered; the message names them and what the first one said."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +71,7 @@ def synthesise(
 
     Raises:
         InputError: no models, or `out` was begun with other models, another configuration or version.
-        RuntimeError: some scenes failed; it names them. All others are written.
+        ScenesFailedError: some scenes failed. All others are written.
     """
     models = tuple(models)
     if not models:
@@ -75,17 +80,18 @@ def synthesise(
     _begin(writer, models, config)
     tasks = [task for task in _tasks(models, config, Path(out)) if not writer.has_scene(task.scene_id)]
     failures: dict[int, Exception] = {}
-    with _bar(enabled=progress) as bar:
-        shown = bar.add_task("rendering", total=config.scenes, completed=config.scenes - len(tasks))
-        for scene_id, error in _run(tasks, workers):
-            if error is not None:
-                failures[scene_id] = error
-            bar.advance(shown)
+    outcomes = _run(tasks, workers)
+    if progress:
+        done = config.scenes - len(tasks)
+        outcomes = track(outcomes, "rendering", total=config.scenes, done=done)
+    for scene_id, error in outcomes:
+        if error is not None:
+            failures[scene_id] = error
     if failures:
         first = min(failures)
-        raise RuntimeError(
+        raise ScenesFailedError(
             f"scene(s) {', '.join(map(str, sorted(failures)))} of {out} failed, the others are written; "
-            f"scene {first} said: {failures[first]!r}"
+            f"scene {first} said: {failures[first]!r}."
         ) from failures[first]
 
 
@@ -200,9 +206,11 @@ def _begin(writer: BopWriter, models: tuple[ObjectModel, ...], config: Synthesis
         "scene_seeds": [_scene_seed(config, scene_id) for scene_id in range(config.scenes)],
     }
     if path.exists():
-        known = json.loads(path.read_text())
+        known = read_json(path)
+        if not isinstance(known.get("splits"), dict):
+            raise InputError(f"{path} is damaged (it has no splits): choose another folder.")
         for key in ("crisp_version", "models"):
-            if known[key] != record[key]:
+            if known.get(key) != record[key]:
                 raise InputError(f"{writer.root} was begun with other {key}: choose another folder.")
         if known["splits"].get(config.split, split) != split:
             raise InputError(
@@ -232,14 +240,3 @@ def _fingerprint(model: ObjectModel) -> str:
         digest.update(repr(array.shape).encode())
         digest.update(np.ascontiguousarray(array, dtype=np.float64).tobytes())
     return digest.hexdigest()
-
-
-def _bar(*, enabled: bool) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("scenes"),
-        TimeRemainingColumn(),
-        disable=not enabled,
-    )

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from rich.progress import track
 from scipy.spatial import cKDTree
 
 import crisp
@@ -33,6 +32,7 @@ from crisp.metrics.shape import (
     compare,
     sample_surface,
 )
+from crisp.progress import track
 from crisp.types import Mesh
 
 Protocol = Literal["add-s", "chamfer-mm"]
@@ -77,7 +77,8 @@ def score(
     check_settings(out, settings)
     keys = _keys(dataset, predictions, predicted_frames_only)
     scorer = _Scorer(dataset, predictions, frozenset(protocols))
-    rows = [row for key in track(keys, "scoring", disable=not progress) for row in scorer.frame(key)]
+    shown = track(keys, "scoring", total=len(keys)) if progress else keys
+    rows = [row for key in shown for row in scorer.frame(key)]
     if not rows:
         raise InputError(f"{dataset_dir} has no labelled object in the frames of split '{split}' to score.")
     scores = Scores(
