@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -260,6 +261,31 @@ def test_an_output_folder_that_cannot_be_written(
     refused(said, str(out))
 
 
+def test_a_file_in_the_place_of_the_meshes(
+    crisp_command: Command, estimate: Command, folder: Path, bop_root: Path, flat_checkpoint: Path
+) -> None:
+    (folder / "out").mkdir()
+    (folder / "out" / "meshes").write_text("")
+    refused(estimate(), "cannot write", "meshes")
+    options = ("--dataset", bop_root, "--split", "train", "--weights", flat_checkpoint)
+    refused(crisp_command("estimate", *options, "--out", folder / "out"), "cannot write", "meshes")
+
+
+def test_a_table_that_cannot_be_rendered_is_one_sentence(
+    crisp_command: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise ArithmeticError("no light\nat all")
+
+    monkeypatch.setattr("crisp.data.synthesise._render", fail)
+    (folder / "meshes").mkdir()
+    trimesh.creation.box((0.1, 0.1, 0.1)).export(folder / "meshes" / "box.ply")
+    options = ("--meshes", folder / "meshes", "--scenes", "2", "--workers", "1")
+    said = crisp_command("synthesise", "--out", folder / "set", *options)
+    assert said.code == 1 and said.out == ""
+    assert len(said.sentences) == 1 and said.err.startswith("crisp: scene(s) 0, 1 of "), said
+
+
 def test_an_unknown_recipe_key(crisp_command: Command, folder: Path, bop_root: Path) -> None:
     (folder / "mine.toml").write_text('name = "mine"\n[joint]\nbach = 8\n')
     options = ("--dataset", bop_root, "--out", folder / "run")
@@ -330,6 +356,20 @@ def test_a_spoilt_frame_and_a_spoilt_mask_harm_no_others(
     harmed = [o["status"] for o in frames["000001/000000"]["objects"]]
     assert harmed[1] == "mask_unreadable" and harmed[0] != "mask_unreadable"
     assert len(frames["000000/000000"]["objects"]) == 2
+
+
+def test_info_names_the_files_of_each_model(
+    crisp_command: Command, flat_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The backbone too, which lies elsewhere and is shared."""
+    monkeypatch.setattr("crisp.model.WEIGHTS", flat_checkpoint.parent)
+    monkeypatch.setattr("crisp.model.BUNDLED", {"bundled": flat_checkpoint.name})
+    said = crisp_command("info")
+    assert said.code == 0 and "model flat: 1 objects, " in said.out
+    files = json.loads((flat_checkpoint / "checkpoint.json").read_text())["files"]
+    assert Path(files["backbone"]["path"]).parent != Path()
+    for file in files.values():
+        assert re.search(rf"{Path(file['path']).name} \d+\.\d MB {file['sha256']}\n", said.out), said.out
 
 
 def test_verbs(crisp_command: Command) -> None:

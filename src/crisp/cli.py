@@ -121,12 +121,16 @@ def _predict(dataset: Path, split: str, out: Path, weights: str, frames: int | N
 
 def synthesise(config: Synthesise) -> int:
     """Render a BOP data set."""
-    from crisp.data.synthesise import synthesise
+    from crisp.data.synthesise import ScenesFailedError, synthesise
     from crisp.results import prepare_folder
 
     models = _models(config.meshes, config.mesh_unit_m)
     prepare_folder(config.out)
-    synthesise(models, out=config.out, config=config.render, workers=config.workers)
+    try:
+        synthesise(models, out=config.out, config=config.render, workers=config.workers)
+    except ScenesFailedError as error:
+        print(f"crisp: {error}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -189,6 +193,7 @@ def info(config: Info) -> int:
     import torch
 
     import crisp
+    from crisp.frame_files import read_json
     from crisp.model import BUNDLED, WEIGHTS
     from crisp.networks.checkpoint import load_checkpoint, sha256
 
@@ -199,8 +204,9 @@ def info(config: Info) -> int:
         folder = WEIGHTS / name
         _, described = load_checkpoint(folder)  # checks every hash
         print(f"model {name}: {len(described.library)} objects, {sha256(folder / 'checkpoint.json')}")
-        for file in sorted(folder.glob("*.safetensors")):
-            print(f"  {file.name} {file.stat().st_size / 1e6:.1f} MB {sha256(file)}")
+        for file in read_json(folder / "checkpoint.json")["files"].values():
+            size = (folder / file["path"]).stat().st_size
+            print(f"  {file['path']} {size / 1e6:.1f} MB {file['sha256']}")
     return 0
 
 

@@ -16,6 +16,8 @@ from crisp.model import Model
 from crisp.shape.mesh_io import write_ply
 from crisp.types import Result
 
+MESHES = "meshes"
+
 
 @dataclass(frozen=True)
 class Truth:
@@ -60,6 +62,8 @@ class ResultsWriter:
             | {"registration": asdict(model.registration), "meshing": asdict(model.meshing)},
         }
         prepare_folder(folder)
+        if (folder / MESHES).exists():  # else it is made with the first mesh
+            prepare_folder(folder / MESHES)
         self._frames: list[dict[str, Any]] = self._earlier() if resume else []
 
     @property
@@ -82,7 +86,7 @@ class ResultsWriter:
         for index, result in enumerate(frame.results):
             entry = _object(index, result)
             if result.mesh is not None:
-                entry["mesh"] = f"meshes/{frame.frame_id.replace('/', '_')}_{index}.ply"
+                entry["mesh"] = f"{MESHES}/{frame.frame_id.replace('/', '_')}_{index}.ply"
                 write_ply(result.mesh, self._folder / entry["mesh"])
             if index < len(frame.errors) and (truth := frame.errors[index]) is not None:
                 entry["errors"] = asdict(truth)

@@ -35,6 +35,12 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_file_where_the_folder_should_be_is_named(tmp_path):
+    (tmp_path / "meshes").write_text("")
+    with pytest.raises(InputError, match=r"cannot write to the folder .*meshes \(File exists\)"):
+        write_ply(_mesh(), tmp_path / "meshes" / "box.ply")
+
+
 def test_unusable_files_are_named(tmp_path):
     with pytest.raises(InputError, match="no mesh file"):
         read_ply(tmp_path / "absent.ply")

@@ -14,11 +14,18 @@ from crisp.types import Mesh
 
 
 def write_ply(mesh: Mesh, path: Path) -> None:
-    """Write a mesh as binary PLY (vertices float32, metres); the file appears whole or not at all."""
+    """Write a mesh as binary PLY (vertices float32, metres); the file appears whole or not at all.
+
+    Raises:
+        InputError: its folder cannot be made or written.
+    """
     solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
     content = trimesh.exchange.ply.export_ply(solid, encoding="binary", vertex_normal=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
+    except OSError as error:
+        raise InputError(f"cannot write to the folder {path.parent} ({error.strerror}).") from error
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
