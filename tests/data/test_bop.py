@@ -14,7 +14,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from crisp.data.bop import BopDataset, FrameKey
-from crisp.data.bop_writer import BopFrame, BopInstance, BopWriter, diameter
+from crisp.data.bop_writer import BopFrame, BopInstance, BopWriter
 from crisp.errors import InputError
 from crisp.geometry.camera import Camera
 from crisp.objects import ObjectModel, Symmetries, TexturedMesh
@@ -224,13 +224,6 @@ def test_the_writer_refuses(root: Path) -> None:
         BopFrame(0, whole.rgb, np.full((H, W), np.nan, np.float32), CAMERA, ())
     with pytest.raises(InputError, match="must all be of the camera's size"):
         BopFrame(0, whole.rgb, whole.depth_m, Camera(CAMERA.K, W + 1, H), ())
-
-
-@pytest.mark.parametrize("seed", [0, 1])
-def test_the_diameter_equals_the_slow_answer(seed: int) -> None:
-    points = np.random.default_rng(seed).normal(size=(300, 3))
-    slow = max(float(np.linalg.norm(a - b)) for a in points for b in points)
-    assert diameter(points) == pytest.approx(slow, abs=1e-12)
 
 
 # --- other people's sets

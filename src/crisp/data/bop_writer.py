@@ -17,11 +17,11 @@ import numpy as np
 import trimesh
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
-from scipy.spatial import ConvexHull, KDTree
-from scipy.spatial.distance import cdist
+from scipy.spatial import KDTree
 
 from crisp.errors import InputError
 from crisp.geometry.camera import Camera
+from crisp.geometry.points import diameter
 from crisp.objects import ObjectModel, Symmetries, TexturedMesh
 
 MM_PER_M = 1000.0
@@ -242,10 +242,3 @@ def _symmetries_mm(symmetries: Symmetries) -> dict[str, Any]:
             for axis, offset in symmetries.continuous
         ]
     return entries
-
-
-def diameter(vertices: Float[np.ndarray, "v 3"]) -> float:
-    """The largest distance between two vertices, in their unit (two of the convex hull's corners have it)."""
-    corners = vertices[ConvexHull(vertices).vertices]
-    blocks = np.array_split(corners, max(1, len(corners) // 1000))  # bounds the memory for fine meshes
-    return float(max(cdist(block, corners).max() for block in blocks))
