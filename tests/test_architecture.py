@@ -135,6 +135,13 @@ def test_every_room_has_a_level(name: str) -> None:
     assert name in LEVELS, f"give {name} a level here and in docs/architecture.md"
 
 
+def test_the_page_gives_the_same_levels() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (\d) \| (.*?) \|", page, re.MULTILINE)
+    shown = {name: int(level) for level, names in rows for name in re.findall(r"`(\w+)/?`", names)}
+    assert shown == LEVELS
+
+
 def test_no_level_is_for_nothing() -> None:
     assert set(LEVELS) == {room(name) for name in modules()} - {""}
 
