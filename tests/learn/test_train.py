@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +61,15 @@ def recipe_file(folder: Path, *, steps: int = 4, every: int = 3) -> Path:
 def command(arguments: dict[str, str | Path], *flags: str) -> list[str]:
     options = [text for name, value in arguments.items() for text in (f"--{name}", str(value))]
     return ["train", *options, *flags]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """With several threads sums may be taken in another order each time, and bits differ."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")
