@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -99,6 +100,24 @@ def _check_depth(depth_m: np.ndarray) -> None:
         )
 
 
+def _kind(values: object) -> str:
+    if isinstance(values, np.ndarray | Tensor):
+        return f"{tuple(values.shape)} {str(values.dtype).removeprefix('torch.')}"
+    return type(values).__name__
+
+
+def _require(right: bool, record: str, wanted: str, *got: object) -> None:
+    """For records that the package itself makes: a fault in one is a programmer's, not the user's."""
+    if not right:
+        raise ValueError(f"{record} must have {wanted}, got {', '.join(map(_kind, got))}")
+
+
+def _require_box(box_px: tuple[int, int, int, int], record: str) -> None:
+    left, top, right, bottom = box_px
+    if left >= right or top >= bottom:
+        raise ValueError(f"{record}'s box must be left, top, right, bottom, got {box_px}")
+
+
 @dataclass(frozen=True, eq=False)
 class Detection:
     """Where one object is in the image: its visible pixels.
@@ -107,11 +126,19 @@ class Detection:
         mask: (H, W) bool.
         object_id: the id in the data set where it is known (scoring only; the estimator never reads it).
         score: the detector's confidence.
+
+    Raises:
+        InputError: the mask is no (H, W) bool array. Whether it has the frame's size is judged when it is cut
+            out, for that object alone.
     """
 
     mask: Bool[np.ndarray, "h w"]
     object_id: int | None = None
     score: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.mask, np.ndarray) or self.mask.dtype != np.bool_ or self.mask.ndim != 2:
+            raise InputError(f"a mask must be an (H, W) array of bool, got {_kind(self.mask)}.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +157,16 @@ class Crop:
     valid: Bool[Tensor, "g g"]
     box_px: tuple[int, int, int, int]
 
+    def __post_init__(self) -> None:
+        image, points, valid = self.image, self.points_camera, self.valid
+        square = image.ndim == 3 and image.shape == (3, image.shape[2], image.shape[2])
+        _require(square and image.dtype == torch.float32, "a crop", "an image (3, S, S) float32", image)
+        grid = valid.ndim == 2 and valid.shape[0] == valid.shape[1] and points.shape == (*valid.shape, 3)
+        floats = points.dtype == torch.float32 and valid.dtype == torch.bool
+        wanted = "points (G, G, 3) float32 and valid (G, G) bool"
+        _require(grid and floats, "a crop", wanted, points, valid)
+        _require_box(self.box_px, "a crop")
+
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
@@ -142,6 +179,13 @@ class Prediction:
 
     pnc: Float[Tensor, "b g g 3"]
     shape_code: Float[Tensor, "b c"]
+
+    def __post_init__(self) -> None:
+        pnc, code = self.pnc, self.shape_code
+        square = pnc.ndim == 4 and pnc.shape == (len(code), pnc.shape[1], pnc.shape[1], 3)
+        floats = pnc.is_floating_point() and code.is_floating_point()
+        wanted = "pnc (B, G, G, 3) and shape_code (B, C), floating point"
+        _require(square and code.ndim == 2 and floats, "a prediction", wanted, pnc, code)
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,10 +213,22 @@ class Estimate:
 
 @dataclass(frozen=True, eq=False)
 class Mesh:
-    """A triangle mesh in the object frame, metres."""
+    """A triangle mesh in the object frame, metres.
+
+    Raises:
+        InputError: arrays of another form, or faces that name vertices which are not there.
+    """
 
     vertices: Float[np.ndarray, "v 3"]
     faces: Int[np.ndarray, "f 3"]
+
+    def __post_init__(self) -> None:
+        for what, values, kinds in (("vertices", self.vertices, "f"), ("faces", self.faces, "iu")):
+            if values.ndim != 2 or values.shape[1] != 3 or values.dtype.kind not in kinds:
+                number = "floating point" if kinds == "f" else "whole"
+                raise InputError(f"a mesh's {what} must be (N, 3) {number} numbers, got {_kind(values)}.")
+        if self.faces.size and not (self.faces.min() >= 0 and self.faces.max() < len(self.vertices)):
+            raise InputError(f"a mesh's faces must be numbers of its {len(self.vertices)} vertices.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,6 +237,9 @@ class Result:
 
     `status` is "ok" or names what was missing; `message` says it as a sentence. The other fields are None
     where the status means that they could not be had.
+
+    Raises:
+        ValueError: an unknown status, one other than "ok" without a sentence, a field of another form.
     """
 
     status: Status
@@ -195,3 +254,20 @@ class Result:
     pnc: Float[np.ndarray, "g g 3"] | None = None
     valid: Bool[np.ndarray, "g g"] | None = None
     timing_ms: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.status not in get_args(Status) or (self.status != "ok" and not self.message):
+            raise ValueError(f"a result needs a known status, and a sentence if not ok, got {self.status!r}")
+        T, code, pnc, valid = self.T_camera_object, self.shape_code, self.pnc, self.valid
+        pose = T is None or (T.shape == (4, 4) and T.dtype.kind == "f")
+        _require(pose, "a result", "T_camera_object (4, 4) float", T)
+        _require(code is None or (code.ndim == 1 and code.dtype.kind == "f"), "a result", "a code (C,)", code)
+        grid = pnc is None or (pnc.ndim == 3 and pnc.shape == (pnc.shape[1], pnc.shape[1], 3))
+        same = valid is None or (valid.dtype == np.bool_ and (pnc is None or valid.shape == pnc.shape[:2]))
+        _require(grid and same, "a result", "pnc (G, G, 3) and valid (G, G) bool", pnc, valid)
+        if self.diameter_m is not None and not 0 <= self.diameter_m < np.inf:
+            raise ValueError(f"a result's diameter_m cannot be {self.diameter_m}")
+        if self.inlier_share is not None and not 0 <= self.inlier_share <= 1:
+            raise ValueError(f"a result's inlier_share cannot be {self.inlier_share}")
+        if self.box_px is not None:
+            _require_box(self.box_px, "a result")
