@@ -231,6 +231,32 @@ class Mesh:
             raise InputError(f"a mesh's faces must be numbers of its {len(self.vertices)} vertices.")
 
 
+@dataclass(frozen=True)
+class Certificate:
+    """Whether an estimate can be trusted, from which figures, and in words why not (method, section 6).
+
+    `quantile` of the points' distances to the surface is residual_quantile_m (None without points), which must
+    stay below threshold_m; share_below of the points do. free_space_share: of the surface that could be checked,
+    what stands where the camera saw through. The last three figures are None where they were not judged.
+    """
+
+    certified: bool
+    residual_quantile_m: float | None
+    threshold_m: float
+    quantile: float
+    points: int
+    share_below: float
+    free_space_share: float | None = None
+    shape_unique: bool | None = None
+    lambda_min: float | None = None
+    mu: float | None = None
+    reasons: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.certified == bool(self.reasons):
+            raise ValueError(f"what is not certified needs reasons, and only that, got {self.reasons}")
+
+
 @dataclass(frozen=True, eq=False)
 class Result:
     """What `estimate` returns for one mask: always one per mask, in order.
@@ -253,6 +279,7 @@ class Result:
     box_px: tuple[int, int, int, int] | None = None
     pnc: Float[np.ndarray, "g g 3"] | None = None
     valid: Bool[np.ndarray, "g g"] | None = None
+    certificate: Certificate | None = None
     timing_ms: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
