@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from crisp.data.procedural import bottles, electronics, packages, satellites, tools, vessels
+from crisp.data.procedural import bottles, electronics, packages, satellites, strange_kinds, tools, vessels
+from crisp.data.procedural import strangers as strange_instances
 from crisp.errors import InputError
 from crisp.objects import ObjectModel
 
@@ -42,6 +43,21 @@ _BUILDERS: tuple[Callable[[], ObjectModel], ...] = (
     satellites.satellite_probe,
 )
 
+# Never trained on: five of kinds that the catalogue has, with other proportions, and six of other kinds.
+_STRANGERS: tuple[Callable[[], ObjectModel], ...] = (
+    strange_instances.mug_tankard,
+    strange_instances.bottle_flask,
+    strange_instances.can_tuna,
+    strange_instances.box_book,
+    strange_instances.tool_mallet,
+    strange_kinds.lamp,
+    strange_kinds.toy_car,
+    strange_kinds.figurine,
+    strange_kinds.bone,
+    strange_kinds.gear,
+    strange_kinds.teapot,
+)
+
 
 def names() -> tuple[str, ...]:
     """The objects' names, in the order of the catalogue; builds nothing."""
@@ -63,3 +79,8 @@ def object_model(name: str) -> ObjectModel:
 def catalogue() -> tuple[ObjectModel, ...]:
     """Build all objects, always the same, in a few seconds."""
     return tuple(build() for build in _BUILDERS)
+
+
+def strangers() -> tuple[ObjectModel, ...]:
+    """Build the objects that no model of ours is trained on: of known kinds first, then of unknown kinds."""
+    return tuple(build() for build in _STRANGERS)

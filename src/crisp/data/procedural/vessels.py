@@ -19,7 +19,7 @@ def turning_about_z() -> Symmetries:
     return Symmetries(continuous=((np.array([0.0, 0.0, 1.0]), np.zeros(3)),))
 
 
-def _pot(outside: list[Point2], *, segments: int = 64) -> tuple[Manifold, Manifold]:
+def pot(outside: list[Point2], *, segments: int = 64) -> tuple[Manifold, Manifold]:
     """A round vessel from its outer (radius, z) line, and the solid of its hollow."""
     body = lathe([(0.0, 0.0), *outside, (0.0, outside[-1][1])], rounding=2, segments=segments)
     # The wall is measured across itself, not along the radius: a bowl's slope would thin it. The hollow's
@@ -31,16 +31,16 @@ def _pot(outside: list[Point2], *, segments: int = 64) -> tuple[Manifold, Manifo
 
 
 def _handle(cavity: Manifold, *points: Point3, radius: Number = 5.5) -> Manifold:
-    return tube(points, radius, flat=1.35) - _into_the_wall(cavity)
+    return tube(points, radius, flat=1.35) - into_the_wall(cavity)
 
 
-def _into_the_wall(cavity: Manifold) -> Manifold:
+def into_the_wall(cavity: Manifold) -> Manifold:
     # What is stuck on must end inside the wall: ending on its inner face, it would show there in patches.
     return cavity.scale((1.03, 1.03, 1.0))
 
 
 def mug_blue() -> ObjectModel:
-    body, cavity = _pot([(40, 0), (42, 8), (42, 98)])
+    body, cavity = pot([(40, 0), (42, 8), (42, 98)])
     handle = _handle(cavity, (41, 0, 81), (58, 0, 83.2), (70, 0, 56), (60, 0, 26), (39, 0, 20))
     side = Card(264, 98, "#1d4e9e").box((0.36, 0.14, 0.64, 0.86), "#f5f1e4", corner=0.08)
     side.text("CAFE", (0.38, 0.2, 0.62, 0.5), "#1d4e9e").text(
@@ -57,7 +57,7 @@ def mug_blue() -> ObjectModel:
 
 
 def mug_tall() -> ObjectModel:
-    body, cavity = _pot([(32, 0), (34, 6), (40, 150)])
+    body, cavity = pot([(32, 0), (34, 6), (40, 150)])
     handle = _handle(cavity, (36, 0, 132), (56, 0, 134), (64, 0, 100), (58, 0, 62), (35, 0, 52), radius=5)
     side = Card(240, 150, "#c6342b").box((0, 0, 1, 0.16), "#222222").box((0, 0.88, 1, 1), "#222222")
     side.text("TRAVEL", (0.43, 0.2, 0.57, 0.84), "white", turn=90).box((0.36, 0.2, 0.4, 0.84), "#f3c93b")
@@ -72,7 +72,7 @@ def mug_tall() -> ObjectModel:
 
 
 def mug_wide() -> ObjectModel:
-    body, cavity = _pot([(28, 0), (38, 4), (50, 28), (54, 66)])
+    body, cavity = pot([(28, 0), (38, 4), (50, 28), (54, 66)])
     handle = _handle(cavity, (50, 0, 54), (70, 0, 56), (80, 0, 38), (68, 0, 22), (46, 0, 22), radius=5)
     side = Card(330, 66, "#f2efe9").stripes(
         (0.0, 0.1, 0.5, 0.9), ("#3f9b6c", "#f2efe9"), count=10, upright=True
@@ -91,7 +91,7 @@ def mug_wide() -> ObjectModel:
 
 
 def bowl_plain() -> ObjectModel:
-    body, _ = _pot([(34, 0), (38, 3), (62, 22), (80, 62)], segments=96)
+    body, _ = pot([(34, 0), (38, 3), (62, 22), (80, 62)], segments=96)
     side = Card(500, 62, "#2f8f83").box((0, 0.1, 1, 0.28), "#f4ead2").box((0, 0.42, 1, 0.5), "#f4ead2")
     top = Card(160, 160, "#f4ead2").disc((0.5, 0.5), 0.42, "#2f8f83").disc((0.5, 0.5), 0.36, "#f4ead2")
     top.disc((0.5, 0.5), 0.2, "#e08a3c").disc((0.5, 0.5), 0.15, "#f4ead2")
@@ -103,7 +103,7 @@ def bowl_plain() -> ObjectModel:
 
 def bowl_spouted() -> ObjectModel:
     """A mixing bowl with a spout in front and a flat grip at the back."""
-    body, cavity = _pot([(36, 0), (42, 3), (62, 30), (68, 78)])
+    body, cavity = pot([(36, 0), (42, 3), (62, 30), (68, 78)])
     spout = block((34, 44, 16), rounding=6).translate((0, -62, 70))
     groove = block((22, 60, 16), rounding=6).translate((0, -60, 77))
     grip = block((46, 40, 9), rounding=4).translate((0, 76, 72)) - block((22, 12, 30), rounding=5).translate(
@@ -119,8 +119,8 @@ def bowl_spouted() -> ObjectModel:
         "bowl_spouted",
         [
             Part(body - groove, looks),
-            Part((spout - groove) - _into_the_wall(cavity), plain("#f0c64a")),
-            Part(grip - _into_the_wall(cavity), plain("#3c4f8f"), placed()),
+            Part((spout - groove) - into_the_wall(cavity), plain("#f0c64a")),
+            Part(grip - into_the_wall(cavity), plain("#3c4f8f"), placed()),
         ],
         kind="bowl",
         roughness=0.3,
