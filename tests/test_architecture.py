@@ -28,7 +28,9 @@ LEVELS = {
     "metrics": 2,
     "networks": 3,
     "data": 3,
+    "refine": 3,
     "pipeline": 4,
+    "stages": 4,
     "model": 4,
     "results": 4,
     "learn": 5,
@@ -43,6 +45,8 @@ LEVELS = {
 FORBIDDEN = {
     ("evaluate", "learn"): "scores must not depend on how a model was trained",
     ("networks", "data"): "a network knows nothing of files",
+    ("networks", "refine"): "a network is corrected through its decoder's protocol alone",
+    ("refine", "networks"): "the corrector is tested on analytic bodies, with no network",
     ("data", "networks"): "data sets are the same whatever network reads them",
     ("pipeline", "data"): "the figure runs on anyone's frames",
     ("types", "frame_files"): "allowed inside a function only: `Frame.from_files` is the users' door",

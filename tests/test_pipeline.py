@@ -18,12 +18,23 @@ from crisp.errors import InputError, ObjectFailure, Status
 from crisp.geometry.align import RegistrationConfig
 from crisp.geometry.camera import Camera
 from crisp.model import Model, load_model
-from crisp.pipeline import Stages, cut_all, estimate, reconstruct, register_all
+from crisp.pipeline import Stages, estimate
 from crisp.results import FrameResults, ResultsWriter, Truth
 from crisp.shape.field import AnalyticSphere
 from crisp.shape.mesh import MeshConfig
 from crisp.shape.mesh_io import read_ply
-from crisp.types import Crop, Detection, Estimate, Frame, Mesh, Prediction, Result
+from crisp.stages import cut_all, reconstruct, register_all
+from crisp.types import (
+    Certificate,
+    CorrectionSummary,
+    Crop,
+    Detection,
+    Estimate,
+    Frame,
+    Mesh,
+    Prediction,
+    Result,
+)
 
 CAMERA = Camera(np.array([[120.0, 0, 48], [0, 120.0, 36], [0, 0, 1]]), 96, 72)
 FRAME = Frame(np.zeros((72, 96, 3), np.uint8), np.full((72, 96), 0.6, np.float32), CAMERA, "000001/000003")
@@ -76,13 +87,42 @@ class FakeStages:
         estimates = [Estimate(T, prediction.shape_code[i], 0.5) for i, T in enumerate(poses)]
         return self._meets("register", numbers, "registration_failed", estimates)
 
+    def correct(
+        self, estimates: Sequence[Estimate], prediction: Prediction, crops: Sequence[Crop]
+    ) -> list[Estimate]:
+        """Moves every object by its number along x; all three lists must speak of the same objects."""
+        numbers = [int(e.shape_code[0]) for e in estimates]
+        assert numbers == [int(p[0, 0, 0]) for p in prediction.pnc]
+        assert numbers == [int(crop.points_camera[0, 0, 0]) for crop in crops]
+        self.met["correct"] = numbers
+        moved = []
+        for item, n in zip(estimates, numbers, strict=True):
+            T = item.T_camera_object.clone()
+            T[0, 3] = n
+            said = CorrectionSummary(
+                "converged", "done.", 1, 0.02, 0.001, T.numpy(), item.shape_code.numpy(), 0.1, float("inf")
+            )
+            moved.append(replace(item, T_camera_object=T, correction=said))
+        return moved
+
+    def certify(
+        self, estimates: Sequence[Estimate], frame: Frame, found: Sequence[Detection]
+    ) -> list[Certificate | None]:
+        """Trusts objects with even numbers."""
+        numbers = [int(np.flatnonzero(d.mask[0])[0]) for d in found]
+        assert numbers == [int(e.T_camera_object[0, 3]) for e in estimates]
+        return [
+            Certificate(n % 2 == 0, 0.001, 0.01, 0.98, 10, 1.0, reasons=() if n % 2 == 0 else ("it is odd.",))
+            for n in numbers
+        ]
+
     def reconstruct(self, estimates: Sequence[Estimate]) -> list[Mesh | ObjectFailure]:
         numbers = [int(e.shape_code[0]) for e in estimates]
         return self._meets("reconstruct", numbers, "no_surface", [TRIANGLE] * len(numbers))
 
     @property
     def stages(self) -> Stages:
-        return Stages(self.cut, self.predict, self.register, self.reconstruct)
+        return Stages(self.cut, self.predict, self.register, self.correct, self.certify, self.reconstruct)
 
 
 def test_all_well() -> None:
@@ -95,7 +135,9 @@ def test_all_well() -> None:
         assert result.mesh is TRIANGLE and result.inlier_share == 0.5
         assert result.diameter_m == pytest.approx(0.05**0.5)
         assert result.pnc is not None and result.pnc[0, 0, 0] == n
-        assert set(result.timing_ms) == {"crop", "network", "register", "mesh"}
+        assert result.T_camera_object[0, 3] == n and result.correction is not None
+        assert result.certificate is not None and result.certificate.certified == (n % 2 == 0)
+        assert set(result.timing_ms) == {"crop", "network", "register", "correct", "certify", "mesh"}
 
 
 def test_failures_stay_with_their_object_in_every_stage() -> None:
@@ -112,7 +154,8 @@ def test_failures_stay_with_their_object_in_every_stage() -> None:
         "no_surface",
         "ok",
     ]
-    assert fake.met["predict"] == [0, 2, 3, 5, 6, 7] and fake.met["reconstruct"] == [2, 5, 6, 7]
+    assert fake.met["predict"] == [0, 2, 3, 5, 6, 7]
+    assert fake.met["correct"] == fake.met["reconstruct"] == [2, 5, 6, 7]
     for n, result in enumerate(results):
         assert (result.message == "") == (result.status == "ok")
         assert result.status == "ok" or result.message.endswith(f"failed for {n}.")
@@ -207,11 +250,15 @@ def test_results_file_has_the_documented_form(model: Model, tmp_path: Path) -> N
         "inlier_share",
         "box_px",
         "mesh",
+        "correction",
         "certificate",
         "timing_ms",
     }
     assert set(good) == set(bad) | {"errors"}
     assert good["status"] == "ok" and good["T_camera_object"] == np.eye(4).tolist()
+    assert good["correction"]["status"] == "converged" and good["correction"]["rms_m"] == 0.001
+    assert good["certificate"]["certified"] is True and good["certificate"]["reasons"] == []
+    assert bad["correction"] is bad["certificate"] is None
     assert good["mesh"] == "meshes/000001_000003_0.ply"
     mesh = read_ply(tmp_path / good["mesh"])
     assert np.allclose(mesh.vertices, TRIANGLE.vertices) and np.array_equal(mesh.faces, TRIANGLE.faces)
@@ -270,6 +317,7 @@ def test_the_flat_model_finds_flat_squares(model: Model) -> None:
     masks = np.zeros((2, 72, 96), bool)
     masks[0, 10:30, 12:32] = True
     masks[1, 40:60, 60:80] = True
+    model = replace(model, corrector=None)  # which would take the square's points for a piece of the sphere
     results = model.estimate(FRAME, [masks[0], masks[1].astype(np.uint8), np.zeros((72, 96), bool)])
     assert [r.status for r in results] == ["ok", "ok", "mask_empty"]
     for result, centre in zip(results, ((21.5, 19.5), (69.5, 49.5)), strict=False):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,14 @@ from crisp.networks.checkpoint import CheckpointInfo, load_checkpoint
 from crisp.networks.config import preset
 from crisp.networks.model import CrispNetwork
 from crisp.networks.quantise import dequantise, quantise_backbone
-from crisp.pipeline import estimate, standard_stages
+from crisp.pipeline import estimate
+from crisp.refine.active_shape import ActiveShapes
+from crisp.refine.certificate import CertificateConfig
+from crisp.refine.corrector import Corrector
+from crisp.refine.se3_step import Se3Step
+from crisp.refine.shape_step import ActiveShape
 from crisp.shape.mesh import MeshConfig
+from crisp.stages import StageSettings, standard_stages
 from crisp.types import Detection, Frame, Result
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -38,6 +45,8 @@ class Model:
         name: how the checkpoint was asked for.
         sha256: of the checkpoint's description, which holds the hashes of its files.
         registration, meshing: settings of those stages.
+        corrector: None leaves estimates as the registration found them.
+        certificate: None gives no verdicts.
     """
 
     network: CrispNetwork
@@ -46,6 +55,23 @@ class Model:
     sha256: str
     registration: RegistrationConfig = field(default_factory=RegistrationConfig)
     meshing: MeshConfig = field(default_factory=MeshConfig)
+    corrector: Corrector | None = field(default_factory=lambda: Corrector(Se3Step(), ActiveShape(), rounds=2))
+    certificate: CertificateConfig | None = field(default_factory=CertificateConfig)
+
+    @cached_property
+    def known_shapes(self) -> ActiveShapes:
+        """The library and its sizes, measured when first asked for.
+
+        Raises:
+            InputError: the checkpoint has no library.
+        """
+        if len(self.info.library) == 0:
+            raise InputError(
+                f"the checkpoint {self.name} has no shape library, which the corrector needs: finish its "
+                "training, or switch the corrector off."
+            )
+        device = next(self.network.shape_head.parameters()).device
+        return ActiveShapes.of(self.network.decoder, self.info.library.codes.to(device))
 
     def estimate(self, frame: Frame, masks: Sequence[np.ndarray | Detection | ObjectFailure]) -> list[Result]:
         """Pose and shape of each masked object.
@@ -59,14 +85,20 @@ class Model:
             One result per mask, in order, never fewer; see `Result.status`.
         """
         detections = [Detection(_boolean(m)) if isinstance(m, np.ndarray) else m for m in masks]
+        shapes = self.known_shapes if self.corrector is not None else None
+        return estimate(frame, detections, standard_stages(self.network, shapes, self.settings))
+
+    @property
+    def settings(self) -> StageSettings:
+        """Of all stages; their records hold all numbers that estimates depend on beside the weights."""
         config = self.network.config
-        stages = standard_stages(
-            self.network,
-            crop_config=CropConfig(image_px=config.image_px, pnc_px=config.pnc_px),
+        return StageSettings(
+            crop=CropConfig(image_px=config.image_px, pnc_px=config.pnc_px),
             registration=self.registration,
+            corrector=self.corrector,
+            certificate=self.certificate,
             meshing=self.meshing,
         )
-        return estimate(frame, detections, stages)
 
 
 def _boolean(mask: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """The method's figure: from one frame and its detections to a result for each of them, in order.
 
-A variation (another registration, a corrector, a certificate) is another stage handed in, never a mode.
+A variation (another registration, another corrector, none) is another stage handed in, never a mode.
+`crisp.stages` has the standard ones.
 """
 
 from __future__ import annotations
@@ -12,23 +13,24 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from crisp.crop import CropConfig, crop
 from crisp.errors import ObjectFailure
-from crisp.geometry.align import RegistrationConfig, register
 from crisp.geometry.points import diameter
-from crisp.networks.model import CrispNetwork
-from crisp.shape.field import SignedDistance
-from crisp.shape.mesh import MeshConfig, extract_meshes
-from crisp.types import Crop, Detection, Estimate, Frame, Mesh, Prediction, Result
+from crisp.types import Certificate, Crop, Detection, Estimate, Frame, Mesh, Prediction, Result
 
 
 @dataclass(frozen=True)
 class Stages:
-    """The parts that `estimate` is made of; each takes all objects of a frame at once."""
+    """The parts that `estimate` is made of; each takes all objects of a frame at once.
+
+    `correct` and `certify` answer for every object that reaches them: an estimate that cannot be corrected
+    stays as it was, one that cannot be trusted gets a certificate that says so.
+    """
 
     cut: Callable[[Frame, Sequence[Detection | ObjectFailure]], list[Crop | ObjectFailure]]
     predict: Callable[[Sequence[Crop]], Prediction]
     register: Callable[[Prediction, Sequence[Crop]], list[Estimate | ObjectFailure]]
+    correct: Callable[[Sequence[Estimate], Prediction, Sequence[Crop]], list[Estimate]]
+    certify: Callable[[Sequence[Estimate], Frame, Sequence[Detection]], list[Certificate | None]]
     reconstruct: Callable[[Sequence[Estimate]], list[Mesh | ObjectFailure]]
 
 
@@ -38,52 +40,68 @@ def estimate(frame: Frame, detections: Sequence[Detection | ObjectFailure], stag
     A detection may have failed before it came here, because its mask could not be read.
     """
     clock = Clock()
-    board = _Board(len(detections))
+    board = _Board(detections)
     with clock.time("crop"):
         crops = board.keep(stages.cut(frame, detections))
+    cropped = len(crops)
     if crops:
         with clock.time("network"):
             prediction = stages.predict(crops)
         board.seen(crops, prediction)
         with clock.time("register"):
             estimates = board.keep(stages.register(prediction, crops))
-        board.posed(estimates)
+        prediction, crops = prediction.take(board.kept), [crops[i] for i in board.kept]
+        with clock.time("correct"):
+            estimates = stages.correct(estimates, prediction, crops)
+        with clock.time("certify"):
+            certificates = stages.certify(estimates, frame, board.detections())
+        board.posed(estimates, certificates)
         with clock.time("mesh"):
             meshes = board.keep(stages.reconstruct(estimates))
         board.shaped(meshes)
-    return board.results(clock.ms_per_object(len(crops)))
+    return board.results(clock.ms_per_object(cropped))
 
 
 class _Board:
     """Results under way. `keep` takes a stage's outputs for the objects still alive and drops the failed."""
 
-    def __init__(self, objects: int) -> None:
-        self._alive = list(range(objects))
-        self._results = [Result(status="ok") for _ in range(objects)]
+    def __init__(self, detections: Sequence[Detection | ObjectFailure]) -> None:
+        self._detections = detections
+        self._alive = list(range(len(detections)))
+        self._results = [Result(status="ok") for _ in detections]
+        self.kept: list[int] = []  # places of the objects alive in the list that `keep` saw last
 
     def keep(self, outputs: Sequence[object]) -> list:
         kept = []
-        alive = []
-        for slot, output in zip(self._alive, outputs, strict=True):
+        self.kept, alive = [], []
+        for place, (slot, output) in enumerate(zip(self._alive, outputs, strict=True)):
             if isinstance(output, ObjectFailure):
                 self._set(slot, status=output.status, message=output.message)
             else:
                 kept.append(output)
+                self.kept.append(place)
                 alive.append(slot)
         self._alive = alive
         return kept
+
+    def detections(self) -> list[Detection]:
+        """Of the objects still alive."""
+        chosen = [self._detections[slot] for slot in self._alive]
+        return [item for item in chosen if isinstance(item, Detection)]
 
     def seen(self, crops: Sequence[Crop], prediction: Prediction) -> None:
         for slot, seen, pnc in zip(self._alive, crops, prediction.pnc, strict=True):
             self._set(slot, box_px=seen.box_px, pnc=pnc.cpu().numpy(), valid=seen.valid.numpy())
 
-    def posed(self, estimates: Sequence[Estimate]) -> None:
-        for slot, found in zip(self._alive, estimates, strict=True):
+    def posed(self, estimates: Sequence[Estimate], certificates: Sequence[Certificate | None]) -> None:
+        for slot, found, certificate in zip(self._alive, estimates, certificates, strict=True):
             self._set(
                 slot,
                 T_camera_object=found.T_camera_object.cpu().numpy(),
                 shape_code=found.shape_code.cpu().numpy(),
                 inlier_share=found.inlier_share,
+                correction=found.correction,
+                certificate=certificate,
             )
 
     def shaped(self, meshes: Sequence[Mesh]) -> None:
@@ -117,68 +135,3 @@ class Clock:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         return time.perf_counter()
-
-
-def standard_stages(
-    network: CrispNetwork, *, crop_config: CropConfig, registration: RegistrationConfig, meshing: MeshConfig
-) -> Stages:
-    """Crop, network, robust registration, coarse-to-fine meshing."""
-    return Stages(
-        cut=lambda frame, detections: cut_all(frame, detections, crop_config),
-        predict=lambda crops: predict(network, crops),
-        register=lambda prediction, crops: register_all(prediction, crops, registration),
-        reconstruct=lambda estimates: reconstruct(network.decoder, estimates, meshing),
-    )
-
-
-def cut_all(
-    frame: Frame, detections: Sequence[Detection | ObjectFailure], config: CropConfig
-) -> list[Crop | ObjectFailure]:
-    """A crop for each detection, or why there is none."""
-    points_camera = frame.camera.backproject(frame.depth_m)
-    crops: list[Crop | ObjectFailure] = []
-    for detection in detections:
-        if isinstance(detection, ObjectFailure):
-            crops.append(detection)
-            continue
-        try:
-            crops.append(crop(frame, detection, config, points_camera=points_camera))
-        except ObjectFailure as failure:
-            crops.append(failure)
-    return crops
-
-
-@torch.inference_mode()
-def predict(network: CrispNetwork, crops: Sequence[Crop]) -> Prediction:
-    """The network on all crops of a frame in one batch."""
-    device = next(network.shape_head.parameters()).device
-    return network(torch.stack([crop.image for crop in crops]).to(device))
-
-
-def register_all(
-    prediction: Prediction, crops: Sequence[Crop], config: RegistrationConfig
-) -> list[Estimate | ObjectFailure]:
-    """Poses of all objects in one batch of hypotheses (method, section 3)."""
-    device = prediction.pnc.device
-    points = torch.stack([crop.points_camera for crop in crops]).flatten(1, 2).to(device)
-    valid = torch.stack([crop.valid for crop in crops]).flatten(1, 2).to(device)
-    found = register(prediction.pnc.flatten(1, 2), points, valid, config)
-    estimates: list[Estimate | ObjectFailure] = []
-    for i in range(len(crops)):
-        if not found.ok[i]:
-            sentence = "no rigid motion takes the predicted coordinates to the measured points."
-            estimates.append(ObjectFailure("registration_failed", sentence))
-            continue
-        T = found.T_camera_object[i].double()
-        estimates.append(Estimate(T, prediction.shape_code[i], float(found.inlier_share[i])))
-    return estimates
-
-
-@torch.inference_mode()
-def reconstruct(
-    decoder: SignedDistance, estimates: Sequence[Estimate], config: MeshConfig
-) -> list[Mesh | ObjectFailure]:
-    """Meshes of all objects; no zero crossing is a failure, never a made-up surface."""
-    if not estimates:
-        return []
-    return extract_meshes(decoder, torch.stack([e.shape_code for e in estimates]), config)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from crisp.frame_files import read_json
 from crisp.geometry.camera import Camera
 from crisp.model import Model
 from crisp.shape.mesh_io import write_ply
-from crisp.types import Result
+from crisp.types import CorrectionSummary, Result
 
 MESHES = "meshes"
 
@@ -58,8 +59,7 @@ class ResultsWriter:
         self._head = {
             "crisp_version": crisp.__version__,
             "model": {"name": model.name, "sha256": model.sha256},
-            "settings": dict(settings)
-            | {"registration": asdict(model.registration), "meshing": asdict(model.meshing)},
+            "settings": dict(settings) | described(model.settings),
         }
         prepare_folder(folder)
         if (folder / MESHES).exists():  # else it is made with the first mesh
@@ -143,6 +143,30 @@ def _object(index: int, result: Result) -> dict[str, Any]:
         "inlier_share": result.inlier_share,
         "box_px": None if result.box_px is None else list(result.box_px),
         "mesh": None,
-        "certificate": None,
+        "correction": _correction(result.correction),
+        "certificate": None if result.certificate is None else _finite(asdict(result.certificate)),
         "timing_ms": result.timing_ms,
     }
+
+
+def _correction(found: CorrectionSummary | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    names = ("status", "reason", "rounds", "rms_start_m", "rms_m")
+    T_start = [[float(v) for v in row] for row in found.T_camera_object_start]
+    return _finite({name: getattr(found, name) for name in names} | {"T_camera_object_start": T_start})
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no infinity and no NaN: null says that there is no such number."""
+    return {k: None if isinstance(v, float) and not isfinite(v) else v for k, v in values.items()}
+
+
+def described(settings: Any) -> Any:
+    """A record of settings as plain JSON, with the kind of every part that has a choice of kinds."""
+    if is_dataclass(settings) and not isinstance(settings, type):
+        values = {f.name: described(getattr(settings, f.name)) for f in fields(settings)}
+        return {"kind": type(settings).__name__} | values
+    if isinstance(settings, list | tuple):
+        return [described(value) for value in settings]
+    return settings

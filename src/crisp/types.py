@@ -6,6 +6,7 @@ Lengths are metres, images are RGB, masks are boolean, transforms are 4x4 and na
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
@@ -187,6 +188,34 @@ class Prediction:
         wanted = "pnc (B, G, G, 3) and shape_code (B, C), floating point"
         _require(square and code.ndim == 2 and floats, "a prediction", wanted, pnc, code)
 
+    def take(self, rows: Sequence[int]) -> Prediction:
+        """Of the crops at these places, in this order."""
+        return Prediction(self.pnc[list(rows)], self.shape_code[list(rows)])
+
+
+@dataclass(frozen=True, eq=False)
+class CorrectionSummary:
+    """What the corrector did to one object (method, section 4).
+
+    Args:
+        status: "converged", "budget", "unimproved" or "unsolvable".
+        reason: the same as a sentence.
+        rounds: pairs of a pose step and a shape step.
+        rms_start_m, rms_m: root of the objective before and after, metres.
+        T_camera_object_start, shape_code_start: what the network and the registration had said.
+        lambda_min, mu: figures of the degeneracy check (section 5), per point.
+    """
+
+    status: str
+    reason: str
+    rounds: int
+    rms_start_m: float
+    rms_m: float
+    T_camera_object_start: Float[np.ndarray, "4 4"]
+    shape_code_start: Float[np.ndarray, " c"]
+    lambda_min: float
+    mu: float
+
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
@@ -195,12 +224,14 @@ class Estimate:
     Args:
         T_camera_object: (4, 4) float64.
         shape_code: (C,) float32.
-        inlier_share: share of points that agree with the pose within the registration's threshold.
+        inlier_share: share of points that agree with the network's coordinates under the registered pose.
+        correction: how it came to this from what the network said; None where it is what the network said.
     """
 
     T_camera_object: Float[Tensor, "4 4"]
     shape_code: Float[Tensor, " c"]
     inlier_share: float
+    correction: CorrectionSummary | None = None
 
     def __post_init__(self) -> None:
         T = self.T_camera_object
@@ -235,8 +266,8 @@ class Mesh:
 class Certificate:
     """Whether an estimate can be trusted, from which figures, and in words why not (method, section 6).
 
-    `quantile` of the points' distances to the surface is residual_quantile_m (None without points), which must
-    stay below threshold_m; share_below of the points do. free_space_share: of the surface that could be checked,
+    `quantile` of the points' distances to the surface is residual_quantile_m (None without points), to stay
+    below threshold_m; share_below of the points do. free_space_share: of the surface that could be checked,
     what stands where the camera saw through. The last three figures are None where they were not judged.
     """
 
@@ -279,6 +310,7 @@ class Result:
     box_px: tuple[int, int, int, int] | None = None
     pnc: Float[np.ndarray, "g g 3"] | None = None
     valid: Bool[np.ndarray, "g g"] | None = None
+    correction: CorrectionSummary | None = None
     certificate: Certificate | None = None
     timing_ms: dict[str, float] = field(default_factory=dict)
 

@@ -8,7 +8,7 @@ a shape, the pose being the registration of Z to the measurement. By Lemma 5 the
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -76,9 +76,7 @@ class State:
 
     def posed(self, T_camera_object: Float[Tensor, "b 4 4"], observation: Observation) -> State:
         """The state whose Z is the measurement seen from the object under another pose."""
-        return replace(
-            self, pnc=object_points(T_camera_object, observation), T_camera_object=T_camera_object
-        )
+        return replace(self, pnc=object_points(T_camera_object, observation), T_camera_object=T_camera_object)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +117,24 @@ class ShapeBasis:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class PooledPoints:
+    """Object points of the same objects from other frames, for the shape step alone (Remark 3).
+
+    Args:
+        pnc: (B, M, 3) metres, object frame; padding must be finite.
+        valid: (B, M).
+    """
+
+    pnc: Float[Tensor, "b m 3"]
+    valid: Bool[Tensor, "b m"]
+
+    def take(self, index: Tensor) -> PooledPoints:
+        """The objects at `index`."""
+        return PooledPoints(self.pnc[index], self.valid[index])
+
+
+@runtime_checkable
 class Kernel(Protocol):
     """How much a point at distance r counts: objective sum of rho(r); rho(r) = r^2 is (5) and (7) themselves.
 
@@ -144,7 +160,7 @@ class Squares:
 
 @dataclass(frozen=True)
 class SoftL1:
-    """rho(r) = 2 c^2 (sqrt(1 + (r/c)^2) - 1): r^2 near 0, 2 c |r| far away; convex in r, so it adds no minima.
+    """rho(r) = 2 c^2 (sqrt(1 + (r/c)^2) - 1): r^2 near 0, 2 c |r| far away; convex, so it adds no minima.
 
     Args:
         scale_m: c, metres, where squares turn into straight lines.
@@ -167,8 +183,9 @@ class SoftL1:
 def object_points(
     T_camera_object: Float[Tensor, "b 4 4"], observation: Observation
 ) -> Float[Tensor, "b n 3"]:
-    """The measured points in the object frame, metres: R* x + t* of the paper."""
-    return pose.apply(pose.inverse(T_camera_object), observation.points_camera)
+    """The measured points in the object frame, metres: R* x + t* of the paper; in the points' dtype."""
+    points = observation.points_camera
+    return pose.apply(pose.inverse(T_camera_object).to(points), points)
 
 
 def objective(
@@ -178,14 +195,16 @@ def objective(
 
     Differentiable with respect to pose and code. Z enters through its registration, as in (7).
     """
-    distance = field(object_points(state.T_camera_object, observation), state.shape_code)
-    return (kernel.rho(distance) * observation.valid).sum(-1) / observation.counts()
+    valid = observation.valid
+    points = torch.where(valid[..., None], object_points(state.T_camera_object, observation), 0.0)
+    rho = torch.where(valid, kernel.rho(field(points, state.shape_code)), 0.0)
+    return rho.sum(-1) / observation.counts()
 
 
 def masked_quantile(
     values: Float[Tensor, "b n"], valid: Bool[Tensor, "b n"], q: float
 ) -> Float[Tensor, " b"]:
-    """The q-quantile of each row's valid values, linearly interpolated, without gradient; NaN where there are none."""
+    """The q-quantile of each row's valid values, interpolated, without gradient; NaN where there are none."""
     with torch.no_grad():
         ordered = torch.where(valid, values, torch.inf).sort(-1).values
         count = valid.sum(-1, keepdim=True)

@@ -1,0 +1,229 @@
+"""The standard stages of the pipeline: crop, network, registration, corrector, certificate, mesh."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from crisp.crop import CropConfig, crop
+from crisp.errors import ObjectFailure
+from crisp.geometry.align import RegistrationConfig, register, scoring_subset
+from crisp.networks.model import CrispNetwork
+from crisp.pipeline import Stages
+from crisp.refine.active_shape import ActiveShapes, shape_gram
+from crisp.refine.certificate import CertificateConfig, Sight, Uniqueness, certify
+from crisp.refine.corrector import Correction, Corrector
+from crisp.refine.degeneracy import degeneracy
+from crisp.refine.pixels import observe_pixels
+from crisp.refine.problem import Observation, ShapeBasis, State
+from crisp.shape.field import SignedDistance
+from crisp.shape.mesh import MeshConfig, extract_meshes
+from crisp.types import Certificate, CorrectionSummary, Crop, Detection, Estimate, Frame, Mesh, Prediction
+
+
+@dataclass(frozen=True)
+class StageSettings:
+    """What the standard stages are told.
+
+    Args:
+        crop: sizes of the crops.
+        registration: of predicted coordinates with measured points.
+        corrector: None leaves estimates as the registration found them.
+        correction_points: at most this many points per object, evenly spaced over its crop, are corrected on.
+        certificate: None gives no verdicts.
+        meshing: of the final shape.
+    """
+
+    crop: CropConfig = field(default_factory=CropConfig)
+    registration: RegistrationConfig = field(default_factory=RegistrationConfig)
+    corrector: Corrector | None = None
+    correction_points: int = 1000
+    certificate: CertificateConfig | None = None
+    meshing: MeshConfig = field(default_factory=MeshConfig)
+
+
+def standard_stages(network: CrispNetwork, shapes: ActiveShapes | None, settings: StageSettings) -> Stages:
+    """The stages of a network.
+
+    Args:
+        shapes: the known shapes, for corrector and certificate; None only where neither is asked for.
+    """
+    decoder = network.decoder
+    return Stages(
+        cut=lambda frame, detections: cut_all(frame, detections, settings.crop),
+        predict=lambda crops: predict(network, crops),
+        register=lambda prediction, crops: register_all(prediction, crops, settings.registration),
+        correct=lambda estimates, prediction, crops: correct_all(
+            decoder, estimates, Aligned.of(prediction, crops), shapes=shapes, settings=settings
+        ),
+        certify=lambda estimates, frame, detections: certify_all(
+            decoder, estimates, (frame, detections), config=settings.certificate
+        ),
+        reconstruct=lambda estimates: reconstruct(decoder, estimates, settings.meshing),
+    )
+
+
+def cut_all(
+    frame: Frame, detections: Sequence[Detection | ObjectFailure], config: CropConfig
+) -> list[Crop | ObjectFailure]:
+    """A crop for each detection, or why there is none."""
+    points_camera = frame.camera.backproject(frame.depth_m)
+    crops: list[Crop | ObjectFailure] = []
+    for detection in detections:
+        if isinstance(detection, ObjectFailure):
+            crops.append(detection)
+            continue
+        try:
+            crops.append(crop(frame, detection, config, points_camera=points_camera))
+        except ObjectFailure as failure:
+            crops.append(failure)
+    return crops
+
+
+@torch.inference_mode()
+def predict(network: CrispNetwork, crops: Sequence[Crop]) -> Prediction:
+    """The network on all crops of a frame in one batch."""
+    device = next(network.shape_head.parameters()).device
+    return network(torch.stack([crop.image for crop in crops]).to(device))
+
+
+def register_all(
+    prediction: Prediction, crops: Sequence[Crop], config: RegistrationConfig
+) -> list[Estimate | ObjectFailure]:
+    """Poses of all objects in one batch of hypotheses (method, section 3)."""
+    device = prediction.pnc.device
+    points, valid = _measured(crops, device)
+    found = register(prediction.pnc.flatten(1, 2), points, valid, config)
+    estimates: list[Estimate | ObjectFailure] = []
+    for i in range(len(crops)):
+        if not found.ok[i]:
+            sentence = "no rigid motion takes the predicted coordinates to the measured points."
+            estimates.append(ObjectFailure("registration_failed", sentence))
+            continue
+        T = found.T_camera_object[i].double()
+        estimates.append(Estimate(T, prediction.shape_code[i], float(found.inlier_share[i])))
+    return estimates
+
+
+@dataclass(frozen=True, eq=False)
+class Aligned:
+    """Predicted coordinates and measured points of the objects that have a pose, row by row.
+
+    Args:
+        pnc: (B, N, 3) metres, as the network said.
+        observation: the measured points of the same pixels.
+        network_code: (B, C) f_e(I).
+    """
+
+    pnc: Tensor
+    observation: Observation
+    network_code: Tensor
+
+    @classmethod
+    def of(cls, prediction: Prediction, crops: Sequence[Crop]) -> Aligned:
+        # What was predicted in inference mode cannot take part in a gradient; a copy can.
+        pnc, code = prediction.pnc.flatten(1, 2).clone(), prediction.shape_code.clone()
+        points, valid = _measured(crops, pnc.device)
+        return cls(pnc, Observation(points, valid), code)
+
+    def thinned(self, count: int) -> Aligned:
+        """At most `count` points per object, evenly spaced among the valid ones."""
+        index, counts = scoring_subset(self.observation.valid, count)
+        rows = index[..., None].expand(-1, -1, 3)
+        points = torch.where(counts[..., None], self.observation.points_camera.gather(1, rows), 0.0)
+        pnc = torch.where(counts[..., None], self.pnc.gather(1, rows), 0.0)
+        return Aligned(pnc, Observation(points, counts), self.network_code)
+
+
+def _measured(crops: Sequence[Crop], device: torch.device) -> tuple[Tensor, Tensor]:
+    points = torch.stack([crop.points_camera for crop in crops]).flatten(1, 2).to(device)
+    return points, torch.stack([crop.valid for crop in crops]).flatten(1, 2).to(device)
+
+
+def correct_all(
+    decoder: SignedDistance,
+    estimates: Sequence[Estimate],
+    aligned: Aligned,
+    *,
+    shapes: ActiveShapes | None,
+    settings: StageSettings,
+) -> list[Estimate]:
+    """All objects of a frame corrected in one batch (method, section 4); as they are without a corrector."""
+    if settings.corrector is None or shapes is None or not estimates:
+        return list(estimates)
+    aligned = aligned.thinned(settings.correction_points)
+    T = torch.stack([item.T_camera_object for item in estimates])
+    start = State(aligned.pnc, T, aligned.network_code)
+    basis = shapes.basis(decoder, aligned.network_code)
+    found = settings.corrector(decoder, aligned.observation, start, basis=basis)
+    unique = _uniqueness(decoder, found, aligned.observation, basis)
+    return [
+        replace(
+            item,
+            T_camera_object=found.state.T_camera_object[i].double(),
+            shape_code=found.state.shape_code[i],
+            correction=_summary(found, i, start=item, unique=unique),
+        )
+        for i, item in enumerate(estimates)
+    ]
+
+
+def _uniqueness(
+    decoder: SignedDistance, found: Correction, observation: Observation, basis: ShapeBasis
+) -> Uniqueness:
+    """The degeneracy figures at the points that the corrector ended with (section 5)."""
+    gram = found.gram
+    if gram is None:
+        gram = shape_gram(decoder, found.state.pnc, observation.valid, basis=basis)
+    figures = degeneracy(gram)
+    return Uniqueness(figures.lambda_min, figures.mu)
+
+
+def _summary(found: Correction, i: int, *, start: Estimate, unique: Uniqueness) -> CorrectionSummary:
+    return CorrectionSummary(
+        status=found.status[i],
+        reason=found.reasons[i],
+        rounds=int(found.rounds[i]),
+        rms_start_m=float(found.objective_start[i].sqrt()),
+        rms_m=float(found.objective[i].sqrt()),
+        T_camera_object_start=start.T_camera_object.cpu().numpy(),
+        shape_code_start=start.shape_code.cpu().numpy(),
+        lambda_min=float(unique.lambda_min[i]),
+        mu=float(unique.mu[i]),
+    )
+
+
+def certify_all(
+    decoder: SignedDistance,
+    estimates: Sequence[Estimate],
+    seen: tuple[Frame, Sequence[Detection]],
+    *,
+    config: CertificateConfig | None,
+) -> list[Certificate | None]:
+    """A verdict on each estimate, from all measured pixels of its mask (method, section 6)."""
+    if config is None or not estimates:
+        return [None] * len(estimates)
+    frame, detections = seen
+    device = estimates[0].shape_code.device
+    pixels = observe_pixels(frame, [detection.mask for detection in detections])
+    pixels = Observation(pixels.points_camera.to(device), pixels.valid.to(device))
+    sight = Sight(pixels, torch.from_numpy(frame.depth_m).to(device), frame.camera)
+    known = [item.correction for item in estimates if item.correction is not None]
+    unique = None
+    if len(known) == len(estimates):
+        lambda_min, mu = (torch.tensor([getattr(c, name) for c in known]) for name in ("lambda_min", "mu"))
+        unique = Uniqueness(lambda_min, mu)
+    return list(certify(decoder, estimates, sight, config=config, uniqueness=unique))
+
+
+@torch.inference_mode()
+def reconstruct(
+    decoder: SignedDistance, estimates: Sequence[Estimate], config: MeshConfig
+) -> list[Mesh | ObjectFailure]:
+    """Meshes of all objects; no zero crossing is a failure, never a made-up surface."""
+    if not estimates:
+        return []
+    return extract_meshes(decoder, torch.stack([e.shape_code for e in estimates]), config)
