@@ -98,6 +98,31 @@ def test_a_killed_run_keeps_its_whole_shards(
         assert torch.equal(a.taps, b.taps) and torch.equal(a.token_index, b.token_index)
 
 
+def test_a_set_that_grows_keeps_its_shards(
+    bop_root: Path, tiny_network: CrispNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three frames a shard would fit across scenes of two; a shard never does that."""
+    monkeypatch.setattr(features, "FRAMES_PER_SHARD", 3)
+    dataset = BopDataset(bop_root, "train")
+    compute(bop_root, tiny_network, tmp_path, keys=dataset.keys[2:4])
+    before = files(tmp_path)
+    compute(bop_root, tiny_network, tmp_path)
+    assert len(before) == 1 and len(files(tmp_path)) == 3
+    assert files(tmp_path).items() >= before.items()
+
+
+def test_half_the_digits_tell_nearly_the_same(
+    bop_root: Path, tiny_network: CrispNetwork, tmp_path: Path
+) -> None:
+    """bfloat16 has 8 bits of mantissa: a relative error of up to 2^-9 a product, which averages out."""
+    single = compute(bop_root, tiny_network, tmp_path)
+    half = compute(bop_root, tiny_network, tmp_path, stage=replace(STAGE, precision="bfloat16"))
+    for a, b in zip(single, half, strict=True):
+        assert torch.equal(a.token_index, b.token_index) and not torch.equal(a.taps, b.taps)
+        cosine = torch.nn.functional.cosine_similarity(a.taps.float(), b.taps.float(), dim=-1)
+        assert cosine.mean() > 0.999
+
+
 def names(
     root: Path, network: CrispNetwork, folder: Path, stage: FeatureStage = STAGE, seed: int = 0
 ) -> set[str]:
@@ -114,6 +139,7 @@ def names(
         replace(STAGE, versions=1),
         replace(STAGE, tokens=7),
         replace(STAGE, min_visible=0.4),
+        replace(STAGE, precision="bfloat16"),
         replace(STAGE, augmentation=Augmentation(hue=0.03)),
     ],
 )

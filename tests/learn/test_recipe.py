@@ -95,6 +95,7 @@ def test_mistakes_are_named(tmp_path: Path, text: str, sentence: str) -> None:
         ("decoder", "weights.eikonal = -1.0", "eikonal must be at least 0"),
         ("features", "versions = 0", "versions must be at least 1"),
         ("features", "tokens = 0", "tokens must be at least 1"),
+        ("features", 'precision = "half"', "precision must be float32 or bfloat16, got half"),
         ("features", "min_visible = 1.5", "min_visible must be at most 1"),
         ("features", "augmentation.noise = -0.1", "noise must be at least 0"),
         ("features", "augmentation.occlusion = 2.0", "occlusion must be at most 1"),

