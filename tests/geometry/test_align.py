@@ -233,3 +233,19 @@ def test_best_draw_agrees_with_the_plain_loop():
 def test_settings_out_of_range_are_refused(wrong):
     with pytest.raises(InputError):
         RegistrationConfig(**wrong)
+
+
+def test_procrustes_damping_is_what_it_says():
+    """A slab whose correlation has relative singular values 1 / sqrt(2), 1 / sqrt(2) and next to nothing."""
+    z = torch.tensor([[0.1, 0, 0], [-0.1, 0, 0], [0, 0.1, 0], [0, -0.1, 0]], dtype=torch.float64)
+    ones = torch.ones(4, dtype=torch.float64)
+
+    def tilt(angle, eps):  # d R / d angle, about x, at 0: the pair of singular values is (1 / sqrt(2), 0)
+        turn = pose.exp(torch.stack([*torch.zeros(3, dtype=torch.float64), angle, *torch.zeros(2).double()]))
+        return weighted_procrustes(z, pose.apply(turn, z), ones, gradient_eps=eps)[2, 1]
+
+    for eps in (1e-3, 0.3, 1e-9):
+        angle = torch.zeros((), dtype=torch.float64, requires_grad=True)
+        (slope,) = torch.autograd.grad(tilt(angle, eps), angle)
+        # 1 / s becomes s / (s^2 + eps^2): the true slope 1 is short by eps^2 / (s^2 + eps^2), s^2 = 1 / 2.
+        assert float(slope) == pytest.approx(1 - eps**2 / (0.5 + eps**2), rel=1e-6, abs=1e-12)

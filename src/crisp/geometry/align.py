@@ -72,7 +72,11 @@ class Registration:
 
 
 def weighted_procrustes(
-    pnc: Float[Tensor, "*b n 3"], points_camera: Float[Tensor, "*b n 3"], weights: Float[Tensor, "*b n"]
+    pnc: Float[Tensor, "*b n 3"],
+    points_camera: Float[Tensor, "*b n 3"],
+    weights: Float[Tensor, "*b n"],
+    *,
+    gradient_eps: float = GRADIENT_EPS,
 ) -> Float[Tensor, "*b 4 4"]:
     """T_camera_object minimising sum_i w_i |R z_i + t - x_i|^2 over SE(3) (section 3).
 
@@ -83,22 +87,23 @@ def weighted_procrustes(
         pnc: z, metres, object frame.
         points_camera: x, metres, camera frame.
         weights: not negative; points of weight zero have no influence, but must be finite.
+        gradient_eps: damping: the gradient is short by (gradient_eps / sum of two relative singular values)^2.
     """
     total = weights.sum(-1, keepdim=True)
     share = (weights / total.clamp(min=torch.finfo(weights.dtype).tiny)).unsqueeze(-1)
     z_mean, x_mean = (share * pnc).sum(-2), (share * points_camera).sum(-2)
     correlation = (share * (points_camera - x_mean.unsqueeze(-2))).mT @ (pnc - z_mean.unsqueeze(-2))
-    return _from_moments(correlation, z_mean, x_mean)
+    return _from_moments(correlation, z_mean, x_mean, gradient_eps=gradient_eps)
 
 
 def _from_moments(
-    correlation: Float[Tensor, "*b 3 3"], z_mean: Float[Tensor, "*b 3"], x_mean: Float[Tensor, "*b 3"]
+    correlation: Tensor, z_mean: Float[Tensor, "*b 3"], x_mean: Tensor, *, gradient_eps: float = GRADIENT_EPS
 ) -> Float[Tensor, "*b 4 4"]:
     """Arun's solution: the rotation nearest to the correlation of x with z, and the means on each other."""
     # The best rotation ignores the correlation's size; dividing by it makes the damping relative.
     size = correlation.detach().square().sum((-1, -2), keepdim=True).sqrt()
     unit = correlation / size.clamp(min=torch.finfo(size.dtype).tiny ** 0.5)
-    R = roma.special_procrustes(unit, gradient_eps=GRADIENT_EPS)
+    R = roma.special_procrustes(unit, gradient_eps=gradient_eps)
     return from_rotation_translation(R, x_mean - (R @ z_mean.unsqueeze(-1))[..., 0])
 
 
