@@ -83,3 +83,28 @@ class AnalyticEllipsoid:
         k1 = (points_object / axes).norm(dim=-1)
         k2 = (points_object / axes.square()).norm(dim=-1).clamp(min=1e-9)
         return k1 * (k1 - 1) / k2
+
+
+@dataclass(frozen=True)
+class AnalyticUnion:
+    """Two bodies as one: the smaller of their distances; exact outside where theirs are, a bound inside.
+
+    Code: the first body's `split` numbers, then the second's centre (3, metres), then the second's numbers.
+
+    Args:
+        first, second: fields about their own origins; the second's is at its centre.
+        split: how many numbers of the code belong to the first body.
+    """
+
+    first: SignedDistance
+    second: SignedDistance
+    split: int
+    cube_half_m: float = 0.2
+
+    def __call__(
+        self, points_object: Float[Tensor, "*batch n 3"], code: Float[Tensor, "*batch c"]
+    ) -> Float[Tensor, "*batch n"]:
+        own, centre, other = code.tensor_split((self.split, self.split + 3), dim=-1)
+        return torch.minimum(
+            self.first(points_object, own), self.second(points_object - centre[..., None, :], other)
+        )
