@@ -1,0 +1,170 @@
+"""The pose step on SE(3): Levenberg-Marquardt over six numbers instead of 3 N (ours; Lemma 5 allows it)."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, fields, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from crisp.errors import InputError
+from crisp.geometry import pose
+from crisp.refine.pose_step import PoseStepResult, Posing, mean_rho, name_unfit, solvable
+from crisp.refine.problem import Kernel, Observation, SoftL1, State, object_points
+from crisp.shape.field import SignedDistance
+
+# Below this a direction that the points leave open (the turn of a bottle) would follow rounding errors.
+MIN_DAMPING = 1e-6
+EASE, TIGHTEN = 0.1, 10.0
+
+
+@dataclass(frozen=True)
+class Se3Step:
+    """Minimise the objective over T <- T exp(xi), with the kernel as reweighted least squares.
+
+    An iteration costs one pass through the field and one back. Each object has its own damping, accepts only
+    what lowers its objective, and leaves the batch when the next step promises nothing.
+
+    Args:
+        kernel: rho.
+        iterations: at most, tried steps, accepted or not.
+        damping: of the first step, relative to the normal equations' own size.
+        tolerance: an object stops when the step is to lower its objective by a smaller share than this,
+        resolution_m: or by less than the square of this length.
+    """
+
+    kernel: Kernel = dataclasses.field(default_factory=SoftL1)
+    iterations: int = 10
+    damping: float = 1e-3
+    tolerance: float = 1e-6
+    resolution_m: float = 1e-7
+
+    def __post_init__(self) -> None:
+        if self.iterations < 1 or not self.damping > 0 or self.tolerance < 0 or self.resolution_m < 0:
+            raise InputError(
+                "the pose step needs iterations >= 1, damping > 0, tolerance >= 0 and resolution_m >= 0, got "
+                f"{self.iterations}, {self.damping}, {self.tolerance} and {self.resolution_m}."
+            )
+
+    def __call__(self, field: SignedDistance, observation: Observation, state: State) -> PoseStepResult:
+        """See `PoseStep`. Z of the returned state is the measurement seen from the object, T^-1 x.
+
+        The field works in the dtype of the state's Z, the six numbers in float64.
+        """
+        able, reasons = solvable(observation, state)
+        posing, index = Posing.of(field, observation, state), able.nonzero()[:, 0]
+        found = self._solve(posing.take(index), state.T_camera_object[index].double())
+        trace = state.pnc.new_full((len(found.trace), len(able)), torch.nan)
+        trace[:, index] = torch.stack(found.trace)
+        reasons = name_unfit(reasons, solvable=able, start=trace[0])
+        T = state.T_camera_object.index_copy(0, index, found.at.T.to(state.T_camera_object))
+        moved = Observation(posing.observation.points_camera, able[:, None] & observation.valid)
+        z = object_points(T.to(state.pnc), moved)
+        # An object without a finite start never moved; its Z stays too.
+        fit = moved.valid & trace[0].isfinite()[:, None]
+        return PoseStepResult(
+            state=State(torch.where(fit[..., None], z, state.pnc), T, state.shape_code.clone()),
+            objective=trace[-1],
+            iterations=torch.zeros_like(able, dtype=torch.long).index_copy(0, index, found.iterations),
+            trace=trace.T,
+            reasons=reasons,
+        )
+
+    @torch.no_grad()
+    def _solve(self, posing: Posing, T: Float[Tensor, "b 4 4"]) -> _Found:
+        at = linearise(posing, T, self.kernel)
+        damping = torch.full_like(at.squared, self.damping)
+        iterations = torch.zeros_like(damping, dtype=torch.long)
+        active, trace = at.objective.isfinite(), [at.objective]
+        for _ in range(self.iterations):
+            xi, promised = at.step(damping)
+            active = active & (promised > self.tolerance * at.objective + self.resolution_m**2)
+            index = active.nonzero()[:, 0]
+            if len(index) == 0:
+                break
+            everyone = len(index) == len(active)
+            trial = linearise(
+                posing if everyone else posing.take(index), at.T[index] @ pose.exp(xi[index]), self.kernel
+            )
+            better = trial.objective < at.objective[index]
+            at = at.put(index[better], trial.take(better))
+            eased = (damping[index] * torch.where(better, EASE, TIGHTEN)).clamp(min=MIN_DAMPING)
+            damping, iterations = damping.index_copy(0, index, eased), iterations + active
+            trace.append(at.objective)
+        return _Found(at, iterations, trace)
+
+
+@dataclass(frozen=True, eq=False)
+class Linearised:
+    """The objective about a pose, as a weighted linear least-squares problem in xi = (v, w).
+
+    Args:
+        T: (B, 4, 4) float64.
+        objective: (B,) square metres.
+        normal: J' W J over the number of points, float64.
+        slope: J' W r over the number of points, float64: half the gradient of the objective.
+        squared: mean of w |grad f|^2, the size of the translation's block.
+        lever2_m2: mean |z|^2, which makes radians comparable with metres.
+    """
+
+    T: Float[Tensor, "b 4 4"]
+    objective: Float[Tensor, " b"]
+    normal: Float[Tensor, "b 6 6"]
+    slope: Float[Tensor, "b 6"]
+    squared: Float[Tensor, " b"]
+    lever2_m2: Float[Tensor, " b"]
+
+    def take(self, index: Tensor) -> Linearised:
+        """The objects at `index`."""
+        return Linearised(*(getattr(self, f.name)[index] for f in fields(self)))
+
+    def put(self, index: Tensor, other: Linearised) -> Linearised:
+        """A copy with `other` in the rows at `index`."""
+        pairs = {f.name: (getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
+        return replace(self, **{name: a.index_copy(0, index, b) for name, (a, b) in pairs.items()})
+
+    def step(self, damping: Float[Tensor, " b"]) -> tuple[Float[Tensor, "b 6"], Float[Tensor, " b"]]:
+        """xi, and by how much it is to lower the objective; NaN where the equations are not finite."""
+        scale = torch.cat([torch.ones_like(self.slope[:, :3]), self.lever2_m2[:, None].expand(-1, 3)], dim=-1)
+        damped = self.normal + torch.diag_embed((damping * self.squared)[:, None] * scale)
+        factor, failed = torch.linalg.cholesky_ex(damped)
+        xi = -torch.cholesky_solve(self.slope[..., None], factor)[..., 0]
+        curve = (xi[:, None] @ self.normal @ xi[..., None])[:, 0, 0]
+        promised = -2 * (xi * self.slope).sum(-1) - curve
+        return xi, torch.where(failed == 0, promised, torch.nan).to(self.objective)
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    at: Linearised
+    iterations: Tensor
+    trace: list[Tensor]
+
+
+def linearise(posing: Posing, T: Float[Tensor, "b 4 4"], kernel: Kernel) -> Linearised:
+    """One pass through the field and one back to z; the chain rule to the six numbers is by hand.
+
+    With T <- T exp(xi) and z = T^-1 x, dz = -(v + w x z), so df = -grad f . v - (z x grad f) . w.
+    """
+    observation = posing.observation
+    with torch.enable_grad():
+        z = object_points(T.to(observation.points_camera), observation).detach().requires_grad_()
+        distance = posing.distance(z)
+        (slope,) = torch.autograd.grad(distance.sum(), z)
+    distance, z = distance.detach(), z.detach()
+    share = kernel.weights(distance) * observation.valid / observation.counts()[:, None]
+    # Sums in float64: a direction that the points leave open must not follow rounding errors.
+    J = -torch.cat([slope, torch.linalg.cross(z, slope)], dim=-1).double()
+    weighted = share[..., None] * J
+    normal = weighted.mT @ J
+    spread = (z.square().sum(-1) * observation.valid).sum(-1) / observation.counts()
+    return Linearised(
+        T=T,
+        objective=mean_rho(distance, observation.valid, kernel),
+        normal=normal,
+        slope=(weighted.mT @ distance.double()[..., None])[..., 0],
+        squared=normal.diagonal(dim1=-2, dim2=-1)[:, :3].sum(-1),
+        lever2_m2=spread.double(),
+    )
