@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ from crisp.model import load_model
 
 MIN_VISIBLE = 0.7
 SEEDS = {"clean": 2001, "hard": 2002}
-SCENES = {"clean": 22, "hard": 12}
+SCENES = {"clean": 22, "hard": 24}
 VIEWS = 2
 RESULTS = Path(__file__).parent / "results"
 
@@ -56,6 +57,7 @@ def main() -> None:
         "seeds": SEEDS,
         "min_visible": MIN_VISIBLE,
         "masks": "ground truth",
+        "corrector": None,
         "weights": options.weights,
         "model_sha256": load_model(options.weights).sha256,
     }
@@ -73,7 +75,7 @@ def evaluate(
     root, split = options.work / "procedural", f"{look}_{scenes}x{views}"
     config = SynthesisConfig(split=split, scenes=scenes, views_per_scene=views, look=look, seed=SEEDS[look])
     synthesise(catalogue(), out=root, config=config, workers=options.workers)
-    model = load_model(options.weights)
+    model = replace(load_model(options.weights), corrector=None, certificate=None)
     out = options.work / f"predictions_{split}_{model.sha256[:12]}"
     shutil.rmtree(out, ignore_errors=True)
     predict(model, root, split, out, min_visib_fract=MIN_VISIBLE)
