@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from crisp.config import Demo, Estimate, Info, Predict, Score, Train
+from crisp.config import Calibrate, Demo, Estimate, Info, Predict, Score, Train
 from crisp.errors import InputError
 
 if TYPE_CHECKING:
@@ -188,6 +188,22 @@ def score(config: Score) -> int:
     return 0
 
 
+def calibrate(config: Calibrate) -> int:
+    """Bounds of the certificate, measured."""
+    from crisp.data.bop import BopDataset
+    from crisp.evaluate.calibrate import calibrate, sentence
+    from crisp.model import checkpoint_folder, load_model
+    from crisp.refine.calibration_file import NAME, write_calibration
+
+    datasets = [BopDataset(config.dataset, split) for split in config.split]
+    model = load_model(config.weights)
+    found = calibrate(model, datasets, target=config.target, min_visib_fract=config.min_visible)
+    path = config.out or checkpoint_folder(config.weights) / NAME
+    write_calibration(path, found.config, model_sha256=model.sha256, evidence=found.evidence)
+    print(f"{sentence(found)}\ncalibration: {path}")
+    return 0
+
+
 def info(config: Info) -> int:
     """Version, devices, bundled models and their checksums."""
     import torch
@@ -223,5 +239,6 @@ VERBS = {
     "train": Verb(lambda: Train, train, "Train a model on a BOP data set; run again to go on."),
     "evaluate predict": Verb(lambda: Predict, predict, "Estimate a whole BOP split into a file."),
     "evaluate score": Verb(lambda: Score, score, "Score that file against the labels."),
+    "calibrate": Verb(lambda: Calibrate, calibrate, "Find the bounds of a model's certificate."),
     "info": Verb(lambda: Info, info, "Version, devices, bundled models and their checksums."),
 }

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME [NAME ...]")]
 Files = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE [FILE ...]")]
 
 
@@ -107,6 +108,24 @@ class Score:
     """Names of the protocols."""
     predicted_frames_only: bool = False
     """Leave out frames that were not predicted, instead of counting their objects as failures."""
+
+
+@dataclass(frozen=True)
+class Calibrate:
+    """Find the bounds of a model's certificate on labelled BOP splits, and write them into the checkpoint."""
+
+    dataset: Path
+    """BOP data set with models and labels, of other scenes than the training's."""
+    split: Names = ("test",)
+    """Splits of that data set, all taken together."""
+    weights: str = "bundled"
+    """Name of a bundled model or a checkpoint folder."""
+    out: Path | None = None
+    """File to write; calibration.json in the checkpoint folder unless given."""
+    target: float = 0.95
+    """For the lower end of the 95 % interval of the share of certified objects that are right."""
+    min_visible: float = 0.1
+    """Leave out objects of which less can be seen."""
 
 
 @dataclass(frozen=True)

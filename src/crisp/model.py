@@ -22,6 +22,8 @@ from crisp.networks.model import CrispNetwork
 from crisp.networks.quantise import dequantise, quantise_backbone
 from crisp.pipeline import estimate
 from crisp.refine.active_shape import ActiveShapes
+from crisp.refine.calibration_file import NAME as CALIBRATION
+from crisp.refine.calibration_file import read_calibration
 from crisp.refine.certificate import CertificateConfig
 from crisp.refine.corrector import Corrector
 from crisp.refine.se3_step import Se3Step
@@ -46,7 +48,7 @@ class Model:
         sha256: of the checkpoint's description, which holds the hashes of its files.
         registration, meshing: settings of those stages.
         corrector: None leaves estimates as the registration found them.
-        certificate: None gives no verdicts.
+        certificate: as calibrated for the checkpoint, else as published; None gives no verdicts.
     """
 
     network: CrispNetwork
@@ -114,7 +116,9 @@ def load_model(source: str | Path, *, device: str | None = None) -> Model:
     network, info = load_checkpoint(folder)
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     digest = hashlib.sha256((folder / "checkpoint.json").read_bytes()).hexdigest()
-    return Model(network.to(chosen).eval(), info, name=str(source), sha256=digest)
+    certificate = read_calibration(folder / CALIBRATION, model_sha256=digest)
+    network = network.to(chosen).eval()
+    return Model(network, info, name=str(source), sha256=digest, certificate=certificate)
 
 
 def checkpoint_folder(source: str | Path) -> Path:

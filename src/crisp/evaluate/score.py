@@ -120,7 +120,7 @@ def _keys(dataset: BopDataset, predictions: Predictions, predicted_only: bool) -
 
 
 @dataclass(frozen=True, eq=False)
-class _Truth:
+class TrueModel:
     """A model with its samples, made once for all its instances."""
 
     model: BopObject
@@ -166,7 +166,7 @@ class _Scorer:
         self._dataset = dataset
         self._predictions = predictions
         self._protocols = protocols
-        self._truths: dict[int, _Truth] = {}
+        self._truths: dict[int, TrueModel] = {}
 
     def frame(self, key: FrameKey) -> Iterator[ObjectScore]:
         at_least = float(self._predictions.settings.get("min_visib_fract", 0.0))
@@ -212,7 +212,7 @@ class _Scorer:
             shape=truth.shape_error(mesh) if "chamfer-mm" in self._protocols else None,
         )
 
-    def _truth(self, object_id: int) -> _Truth:
+    def _truth(self, object_id: int) -> TrueModel:
         if object_id not in self._truths:
-            self._truths[object_id] = _Truth(self._dataset.object(object_id))
+            self._truths[object_id] = TrueModel(self._dataset.object(object_id))
         return self._truths[object_id]

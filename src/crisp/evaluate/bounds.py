@@ -1,0 +1,187 @@
+"""Bounds for the certificate's checks: chosen so that those it certifies are right often enough.
+
+`precision` is the share of certified instances that are right, `coverage` the share of all instances that
+are certified. Bounds are chosen so that the lower end of precision's 95 % interval (Clopper and Pearson, over
+instances) reaches a target, with the greatest coverage; of equals, the strictest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from itertools import product
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from crisp.errors import InputError
+from crisp.metrics.scores import binomial_interval
+
+Scale = Literal["metres", "diameters"]
+CANDIDATES = {"residual": 100, "free space": 25, "mu": 12}
+UNBOUNDED = np.inf
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Figures of N instances; larger is worse for each.
+
+    Args:
+        residual_m: quantile of the residual; infinite where there is no estimate.
+        diameter_m: as the certificate measures it.
+        free_space_share: infinite where nothing could be checked.
+        minus_mu: infinite where it was not judged.
+        right: whether the estimate is.
+    """
+
+    residual_m: Float[np.ndarray, " n"]
+    diameter_m: Float[np.ndarray, " n"]
+    free_space_share: Float[np.ndarray, " n"]
+    minus_mu: Float[np.ndarray, " n"]
+    right: Bool[np.ndarray, " n"]
+
+    def residual(self, scale: Scale) -> Float[np.ndarray, " n"]:
+        """In metres or in diameters."""
+        return self.residual_m / (1.0 if scale == "metres" else self.diameter_m)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One point of a curve: the bound, and what it certifies."""
+
+    bound: float
+    certified: int
+    wrong: int
+    coverage: float
+    precision: float
+    interval: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Largest residual (in its scale), largest free-space share and least mu; infinite = not asked for."""
+
+    scale: Scale
+    residual: float
+    free_space_share: float = UNBOUNDED
+    minus_mu: float = UNBOUNDED
+
+    def certified(self, evidence: Evidence, *, without: str = "") -> Bool[np.ndarray, " n"]:
+        """Which instances pass.
+
+        Args:
+            without: "residual", "free space" or "mu": leave that check out.
+        """
+        checks = {
+            "residual": evidence.residual(self.scale) < self.residual,
+            "free space": _passes(evidence.free_space_share, self.free_space_share),
+            "mu": _passes(evidence.minus_mu, self.minus_mu),
+        }
+        there = np.isfinite(evidence.residual_m)
+        return there & np.logical_and.reduce([ok for name, ok in checks.items() if name != without])
+
+
+def choose(evidence: Evidence, *, target: float) -> Bounds:
+    """The bounds with the greatest coverage among those whose precision reaches the target.
+
+    Raises:
+        InputError: none does.
+    """
+    found = [_best(evidence, scale, target=target) for scale in ("metres", "diameters")]
+    reached = [choice for choice in found if choice is not None]
+    if not reached:
+        raise InputError(
+            f"no bounds certify with a precision of at least {target:g} at the interval's lower end: "
+            f"{int(evidence.right.sum())} of {len(evidence.right)} estimates are right; calibrate on more "
+            "instances, or ask for less."
+        )
+    return max(reached, key=lambda bounds: int(bounds.certified(evidence).sum()))
+
+
+def _best(evidence: Evidence, scale: Scale, *, target: float) -> Bounds | None:
+    """All combinations of candidates at once."""
+    residual = evidence.residual(scale)
+    candidates = [
+        _candidates(residual, CANDIDATES["residual"]),
+        [*_candidates(evidence.free_space_share, CANDIDATES["free space"]), UNBOUNDED],
+        [*_candidates(evidence.minus_mu, CANDIDATES["mu"]), UNBOUNDED],
+    ]
+    if not candidates[0]:
+        return None
+    there = np.isfinite(evidence.residual_m)
+    first = np.array([there & (residual < bound) for bound in candidates[0]])
+    others = list(product(*candidates[1:]))
+    rest = np.array(
+        [_passes(evidence.free_space_share, a) & _passes(evidence.minus_mu, b) for a, b in others]
+    )
+    count = first.astype(np.int64) @ rest.T.astype(np.int64)
+    right = (first & evidence.right).astype(np.int64) @ rest.T.astype(np.int64)
+    reached = binomial_interval(right, count)[0] >= target
+    if not reached.any():
+        return None
+    # Candidates rise, so the first of equals is the strictest.
+    i, j = np.unravel_index(np.where(reached, count, -1).argmax(), count.shape)
+    return Bounds(scale, candidates[0][i], *others[j])
+
+
+def _candidates(values: Float[np.ndarray, " n"], count: int) -> list[float]:
+    finite = np.unique(values[np.isfinite(values)])
+    if len(finite) == 0:
+        return []
+    return sorted(set(np.quantile(finite, np.linspace(0, 1, min(count, len(finite)))).tolist()))
+
+
+def _passes(values: Float[np.ndarray, " n"], bound: float) -> Bool[np.ndarray, " n"]:
+    """A bound that is not asked for is passed by what was not judged too."""
+    return np.full(len(values), True) if bound == UNBOUNDED else values <= bound
+
+
+def curve(
+    evidence: Evidence, values: Float[np.ndarray, " n"], *, others: Bool[np.ndarray, " n"] | None = None
+) -> list[Point]:
+    """Precision against coverage as a bound on `values` is loosened.
+
+    Args:
+        others: what passes all other checks; everything unless given.
+    """
+    passed = np.isfinite(evidence.residual_m) if others is None else others
+    return [
+        point(evidence, passed & (values <= bound), bound=bound)
+        for bound in _candidates(values, CANDIDATES["residual"] // 2)
+    ]
+
+
+def point(evidence: Evidence, certified: Bool[np.ndarray, " n"], *, bound: float = float("nan")) -> Point:
+    """What certifying just these gives."""
+    count, right = int(certified.sum()), int((certified & evidence.right).sum())
+    low, high = binomial_interval(np.array(right), np.array(count))
+    return Point(
+        bound=bound,
+        certified=count,
+        wrong=count - right,
+        coverage=count / max(len(certified), 1),
+        precision=right / count if count else float("nan"),
+        interval=(float(low), float(high)),
+    )
+
+
+def curves(evidence: Evidence, bounds: Bounds) -> dict[str, list[dict[str, Any]]]:
+    """Precision against coverage: of each check alone, and of the residual with the others as chosen."""
+    alone = {
+        "residual in metres": evidence.residual("metres"),
+        "residual in diameters": evidence.residual("diameters"),
+        "free space": evidence.free_space_share,
+        "minus mu": evidence.minus_mu,
+    }
+    found = {name: curve(evidence, values) for name, values in alone.items()}
+    others = bounds.certified(evidence, without="residual")
+    found[f"all, by residual in {bounds.scale}"] = curve(
+        evidence, evidence.residual(bounds.scale), others=others
+    )
+    return {name: [point_json(p) for p in points] for name, points in found.items()}
+
+
+def point_json(point: Point) -> dict[str, Any]:
+    """Plain JSON values; null where a number is not finite."""
+    values = asdict(point)
+    return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in values.items()}

@@ -1,0 +1,147 @@
+"""Finds the certificate's bounds for a model on labelled splits, and how far they can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from crisp.data.bop import BopDataset
+from crisp.errors import InputError
+from crisp.evaluate.bounds import Bounds, Evidence, Point, choose, curves, point, point_json
+from crisp.evaluate.judge import Judged, judge
+from crisp.model import Model
+from crisp.refine.certificate import CertificateConfig
+
+
+def measuring(config: CertificateConfig) -> CertificateConfig:
+    """The same certificate without bounds, whose `threshold_m` is the diameter: for collecting evidence."""
+    return replace(config, eps_m=None, eps_share=1.0, free_space_share=None, mu_min=None)
+
+
+def evidence_of(rows: Sequence[Judged], *, in_camera: bool = False) -> Evidence:
+    """From what was judged with a `measuring` certificate.
+
+    Args:
+        in_camera: right means right in the camera's frame.
+    """
+
+    def figures(name: str, sign: float = 1.0) -> Float[np.ndarray, " n"]:
+        values = [None if r.certificate is None else getattr(r.certificate, name) for r in rows]
+        found = [np.inf if v is None or np.isnan(v) else sign * v for v in values]
+        return np.array(found, dtype=np.float64)
+
+    residual = figures("residual_quantile_m")
+    diameter = figures("threshold_m")
+    right = [row.right_in_camera if in_camera else row.right for row in rows]
+    return Evidence(
+        residual_m=np.where((diameter > 0) & np.isfinite(diameter), residual, np.inf),
+        diameter_m=np.where((diameter > 0) & np.isfinite(diameter), diameter, 1.0),
+        free_space_share=figures("free_space_share"),
+        minus_mu=figures("mu", -1.0),
+        right=np.array(right, dtype=bool),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """What `calibrate` found.
+
+    Args:
+        config: for the model.
+        chosen: what it certifies on the calibration set.
+        evidence: JSON values: data, settings, counts and curves.
+    """
+
+    config: CertificateConfig
+    chosen: Point
+    evidence: dict[str, Any]
+
+
+def calibrate(
+    model: Model,
+    datasets: Sequence[BopDataset],
+    *,
+    target: float = 0.95,
+    min_visib_fract: float = 0.1,
+    config: CertificateConfig | None = None,
+) -> Calibration:
+    """Estimate, certify without bounds, compare with the labels, choose the bounds.
+
+    Args:
+        datasets: labelled splits, all taken together; of other scenes than the training's.
+        target: for the lower end of precision's 95 % interval. Bounds that are chosen on a set look better
+            there than elsewhere: ask for somewhat more than is needed.
+        min_visib_fract: leave out objects of which less can be seen.
+        config: quantile, surface and free-space settings to calibrate for.
+
+    Raises:
+        InputError: a target outside (0, 1), nothing to judge, or a target that no bounds reach.
+    """
+    if not 0 < target < 1:
+        raise InputError(f"the target must be a share between 0 and 1, got {target}.")
+    measured = measuring(config or CertificateConfig())
+    probe = replace(model, certificate=measured)
+    rows = [row for d in datasets for row in judge(probe, d, min_visib_fract=min_visib_fract, progress=True)]
+    if not rows:
+        raise InputError("the data set has no labelled object to calibrate on.")
+    evidence = evidence_of(rows)
+    bounds = choose(evidence, target=target)
+    described = {
+        "datasets": [
+            {"name": d.root.resolve().name, "split": d.split, "labels_sha256": d.labels_digest}
+            for d in datasets
+        ],
+        "target": target,
+        "interval": "95 %, Clopper and Pearson, over instances",
+        "right": "ADD-S below 10 % and two-sided chamfer below 5 % of the diameter",
+        "min_visib_fract": min_visib_fract,
+        "instances": len(rows),
+        "right_instances": int(evidence.right.sum()),
+    }
+    chosen = point(evidence, bounds.certified(evidence))
+    names = ", ".join(f"{d.root.resolve().name}/{d.split}" for d in datasets)
+    return Calibration(
+        config=_bounded(measured, bounds, calibration=f"calibrated on {len(rows)} instances of {names}"),
+        chosen=chosen,
+        evidence=described | {"chosen": point_json(chosen), "curves": curves(evidence, bounds)},
+    )
+
+
+def _bounded(config: CertificateConfig, bounds: Bounds, *, calibration: str) -> CertificateConfig:
+    share, minus_mu = bounds.free_space_share, bounds.minus_mu
+    return replace(
+        config,
+        eps_m=bounds.residual if bounds.scale == "metres" else None,
+        eps_share=bounds.residual if bounds.scale == "diameters" else None,
+        free_space_share=share if np.isfinite(share) else None,
+        mu_min=-minus_mu if np.isfinite(minus_mu) else None,
+        calibration=calibration,
+    )
+
+
+def sentence(found: Calibration) -> str:
+    """The bounds and what they certify, for a person."""
+    config, chosen = found.config, found.chosen
+    bounds = {
+        "residual below": _length(config),
+        "free-space share at most": None
+        if config.free_space_share is None
+        else f"{config.free_space_share:.3f}",
+        "mu at least": None if config.mu_min is None else f"{config.mu_min:.2e}",
+    }
+    asked = ", ".join(f"{name} {value}" for name, value in bounds.items() if value is not None)
+    low, high = chosen.interval
+    return (
+        f"{asked}: certifies {chosen.coverage:.1%} of {found.evidence['instances']} instances, "
+        f"{chosen.precision:.1%} of them rightly (95 %: {low:.1%} to {high:.1%})"
+    )
+
+
+def _length(config: CertificateConfig) -> str:
+    if config.eps_share is not None:
+        return f"{config.eps_share:.4f} diameters"
+    return f"{1000 * (config.eps_m or 0.0):.2f} mm"
