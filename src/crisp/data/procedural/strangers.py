@@ -18,13 +18,13 @@ from crisp.objects import ObjectModel
 
 
 def mug_tankard() -> ObjectModel:
-    """Narrower at the rim than at the foot, unlike all mugs of the catalogue."""
-    body, cavity = pot([(48, 0), (50, 6), (37, 118)])
-    grip = tube([(47, 0, 24), (74, 0, 30), (80, 0, 62), (66, 0, 92), (40, 0, 98)], 7, flat=1.2)
-    side = Card(280, 118, "#8a5a2b").stripes((0, 0.1, 1, 0.9), ("#8a5a2b", "#70451d"), count=24, upright=True)
+    """A ship's mug: far narrower at the rim than at the foot, unlike all mugs of the catalogue."""
+    body, cavity = pot([(58, 0), (62, 8), (38, 92)])
+    grip = tube([(58, 0, 18), (86, 0, 20), (92, 0, 50), (74, 0, 76), (42, 0, 80)], 7, flat=1.2)
+    side = Card(340, 92, "#8a5a2b").stripes((0, 0.1, 1, 0.9), ("#8a5a2b", "#70451d"), count=24, upright=True)
     side.box((0, 0.12, 1, 0.2), "#30343a").box((0, 0.78, 1, 0.86), "#30343a")
     side.box((0.4, 0.3, 0.6, 0.7), "#e9dcb5").text("ALE", (0.42, 0.36, 0.58, 0.64), "#5a1f14")
-    top = Card(74, 74, "#3b2411").sector((0, 100), "#b98545")
+    top = Card(76, 76, "#3b2411").sector((0, 100), "#b98545")
     parts = [
         Part(body, Wrap(side, top, flat("#30343a"), flat("#3b2411"))),
         Part(grip - into_the_wall(cavity), plain("#30343a")),
