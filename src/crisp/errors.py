@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 Status = Literal[
@@ -21,6 +23,15 @@ class InputError(ValueError):
 
     The command line prints it and exits with code 2.
     """
+
+
+@contextmanager
+def naming(source: str) -> Iterator[None]:
+    """Put the file's name before the sentence of an InputError raised inside."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error
 
 
 class ObjectFailure(Exception):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageFile
 
-from crisp.errors import InputError, ObjectFailure
+from crisp.errors import InputError, ObjectFailure, naming
 from crisp.geometry.camera import Camera
 from crisp.types import Detection, Frame
 
@@ -83,9 +82,9 @@ def assemble_frame(*, rgb: Path, depth: Path, entry: CameraEntry, source: str, f
             f"{depth} is {_wh(depth_m.shape[::-1])} but {rgb} is {width}x{height}: "
             "depth must be registered to the colour image."
         )
-    with _naming(source):
+    with naming(source):
         camera = Camera(entry.K, width, height)
-    with _naming(str(depth)):
+    with naming(str(depth)):
         return Frame(image, depth_m, camera, frame_id)
 
 
@@ -271,12 +270,3 @@ def _check_depth_of_colour(image: Image.Image, path: Path) -> None:
 
 def _wh(size_wh: tuple[int, ...] | None) -> str:
     return "x".join(map(str, size_wh or ()))
-
-
-@contextmanager
-def _naming(source: str) -> Iterator[None]:
-    """Put the file's name before the sentence of an InputError raised inside."""
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{source}: {error}") from error

@@ -175,16 +175,50 @@ def drop(key: str) -> Callable[[dict[str, Any]], None]:
         (drop("training"), "missing key 'training'"),
         (change("units", value="mm"), "must be in m"),
         (change("objects", value={}), "objects .* must be a list"),
-        (change("objects", 0, "colour", value=1), "each object"),
-        (change("objects", 0, "diameter_m", value=-1.0), "positive metres"),
-        (change("objects", 1, "symmetries_discrete", value=[[1.0, 2.0]]), "BOP's form"),
+        (change("name", value=5), "name in .* must be a text"),
+        (change("objects", 0, value=3), r"objects\[0\] must be an object with the keys"),
+        (change("objects", 0, "colour", value=1), r"unknown key 'colour' in objects\[0\]"),
+        (lambda d: d["objects"][1].pop("diameter_m"), r"missing key 'diameter_m' in objects\[1\]"),
+        *(
+            (change("objects", 0, "diameter_m", value=v), r"objects\[0\]\.diameter_m must be positive metres")
+            for v in ("0.1", -1.0, 0, float("nan"), float("inf"), 10**400, None, True, [0.1])
+        ),
+        *(
+            (change("objects", 1, "id", value=v), r"objects\[1\]\.id must be a whole number")
+            for v in ("7", 7.5, None, True)
+        ),
+        (change("objects", 1, "kind", value=7), r"objects\[1\]\.kind must be a text"),
+        (change("objects", 1, "symmetries_discrete", value=[[1.0, 2.0]]), r"objects\[1\] .* BOP's form"),
+        (change("objects", 1, "symmetries_discrete", 0, 3, value=10**400), "BOP's form"),
+        (change("objects", 1, "symmetries_discrete", 0, 3, value=float("nan")), "must be finite"),
+        (change("objects", 1, "symmetries_continuous", 0, "axis", value=[0, 0, 0]), "no axis may be zero"),
         (change("objects", 1, "name", value="mug"), "stands twice"),
         (change("network", "colour", value=1), "unknown key 'colour' in the network"),
+        (change("network", value=[1]), "network must be an object"),
         (change("network", "image_px", value=57), "multiple of 14"),
+        (change("network", "image_px", value="56"), r"network\.image_px must be a whole number from 0"),
+        (change("network", "hidden", value=8.0), r"network\.hidden must be a whole number .*, got '8\.0'"),
+        (change("network", "hidden", value=True), r"network\.hidden must be a whole number"),
+        (change("network", "code_dim", value=-32), r"network\.code_dim must be a whole number"),
+        (change("network", "shape_hidden", value=10**9), r"network\.shape_hidden must be .* to 100000"),
+        (change("network", "cube_half_m", value="0.2"), r"network\.cube_half_m must be a number from 0"),
+        (
+            change("network", "cube_half_m", value=float("nan")),
+            r"network\.cube_half_m must be a number from 0",
+        ),
+        (change("network", "head", "dropout", value=1.5), "network describes what cannot be built"),
+        (change("network", "head", "position_embedding", value=1), "must be true or false, got '1'"),
+        (change("network", "backbone", "taps", value=[1, 2]), r"backbone\.taps must be a list of 4"),
+        (change("network", "backbone", "taps", 0, value="1"), r"backbone\.taps\[0\] must be a whole"),
+        (change("network", "backbone", "attention_heads", value=0), "network holds a 0 where none can be"),
         (change("network", "shape_hidden", value=24), "shape_head.* is .* the configuration asks for"),
         (change("network", "backbone", "blocks", value=5), "missing tensor encoder.layer.4"),
         (change("files", "heads", value="heads.safetensors"), "files.heads"),
         (change("files", "heads", "path", value="/heads.safetensors"), "relative path"),
+        (
+            change("files", "heads", "path", value=10**400),
+            r"files\.heads\.path of checkpoint\.json must be a text",
+        ),
     ],
 )
 def test_each_corruption_of_the_json_is_one_sentence(
@@ -197,6 +231,8 @@ def test_each_corruption_of_the_json_is_one_sentence(
     with pytest.raises(InputError, match=message) as caught:
         load_checkpoint(folder)
     assert "\n" not in str(caught.value)
+    if not message.startswith(("files", "relative", "shape_head", "missing tensor")):  # these name the file
+        assert "checkpoint.json" in str(caught.value)
 
 
 def test_files_that_are_no_checkpoint(tmp_path: Path, folder: Path) -> None:

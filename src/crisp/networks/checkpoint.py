@@ -23,9 +23,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from crisp.errors import InputError
+from crisp.errors import InputError, naming
 from crisp.networks.backbone import Backbone
-from crisp.networks.checkpoint_info import CheckpointInfo, info_from_json
+from crisp.networks.checkpoint_info import CheckpointInfo, exact_keys, info_from_json, network_from_json
 from crisp.networks.config import NetworkConfig
 from crisp.networks.model import CrispNetwork, build_network
 from crisp.networks.quantise import dequantise, quantise
@@ -97,20 +97,19 @@ def load_checkpoint(folder: str | Path) -> tuple[CrispNetwork, CheckpointInfo]:
     """
     folder = Path(folder)
     document = _read_document(folder)
-    config = NetworkConfig.from_json(document["network"])
+    with naming(str(folder / JSON_NAME)):
+        config = network_from_json(document["network"])
     files = {
         name: _checked_file(folder, name, document["files"]) for name in ("heads", "library", "backbone")
     }
-    backbone_state = dequantise(_read_tensors(files["backbone"]))
-    backbone = Backbone.from_state(config.backbone, backbone_state, image_px=config.image_px)
-    network = build_network(config, backbone)
+    with naming(str(folder / JSON_NAME)):
+        network = _build(config, dequantise(_read_tensors(files["backbone"])))
     _load_heads(network, files["heads"])
-    info = info_from_json(
-        document["objects"],
-        _library_codes(files["library"], config.code_dim),
-        name=document["name"],
-        training=document["training"],
-    )
+    codes = _library_codes(files["library"], config.code_dim)
+    with naming(str(folder / JSON_NAME)):
+        info = info_from_json(
+            document["objects"], codes, name=document["name"], training=document["training"]
+        )
     return network.eval(), info
 
 
@@ -197,27 +196,34 @@ def _read_document(folder: Path) -> dict[str, Any]:
     version = document.get("format_version") if isinstance(document, dict) else None
     if version != FORMAT_VERSION:
         raise InputError(f"{path} has format version {version!r}, this software reads {FORMAT_VERSION}.")
-    _exact_keys(document, _KEYS, path.name)
+    exact_keys(document, _KEYS, path.name)
     if document["units"] != "m":
         raise InputError(f"{path} has units {document['units']!r}: a checkpoint's lengths must be in m.")
-    for key, kind, name in (("objects", list, "a list"), ("training", dict, "an object")):
+    kinds = (("name", str, "a text"), ("objects", list, "a list"), ("training", dict, "an object"))
+    for key, kind, name in kinds:
         if not isinstance(document[key], kind):
             raise InputError(f"{key} in {path} must be {name}.")
-    _exact_keys(document["files"], {"heads", "library", "backbone"}, f"files of {path.name}")
+    exact_keys(document["files"], {"heads", "library", "backbone"}, f"files of {path.name}")
     return document
 
 
-def _exact_keys(values: Any, wanted: set[str], place: str) -> None:
-    if not isinstance(values, dict):
-        raise InputError(f"{place} must be an object with the keys {', '.join(sorted(wanted))}.")
-    for kind, keys in (("unknown", set(values) - wanted), ("missing", wanted - set(values))):
-        if keys:
-            raise InputError(f"{kind} key {min(keys)!r} in {place}.")
+def _build(config: NetworkConfig, backbone_state: Mapping[str, Tensor]) -> CrispNetwork:
+    try:
+        backbone = Backbone.from_state(config.backbone, backbone_state, image_px=config.image_px)
+        return build_network(config, backbone)
+    except InputError:
+        raise
+    except (ArithmeticError, RuntimeError, ValueError) as error:
+        # Numbers that contradict each other in ways that only the layers notice, such as a dropout of 5.
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"network describes what cannot be built ({reason}).") from error
 
 
 def _checked_file(folder: Path, name: str, files: Mapping[str, Any]) -> Path:
-    _exact_keys(files[name], _FILE_KEYS, f"files.{name} of {JSON_NAME}")
-    relative = Path(str(files[name]["path"]))
+    exact_keys(files[name], _FILE_KEYS, f"files.{name} of {JSON_NAME}")
+    if not isinstance(files[name]["path"], str):
+        raise InputError(f"files.{name}.path of {JSON_NAME} must be a text.")
+    relative = Path(files[name]["path"])
     if relative.is_absolute():
         raise InputError(f"the checkpoint's {name} file must be given by a relative path, got {relative}.")
     path = folder / relative
@@ -240,7 +246,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 def _load_heads(network: CrispNetwork, path: Path) -> None:
     stored = dequantise(_read_tensors(path))
     own = _head_state(network)
-    _exact_keys(stored, set(own), path.name)
+    exact_keys(stored, set(own), path.name)
     for name, value in own.items():
         if stored[name].shape != value.shape:
             raise InputError(
@@ -252,7 +258,7 @@ def _load_heads(network: CrispNetwork, path: Path) -> None:
 
 def _library_codes(path: Path, code_dim: int) -> Tensor:
     tensors = _read_tensors(path)
-    _exact_keys(tensors, {"codes"}, path.name)
+    exact_keys(tensors, {"codes"}, path.name)
     if tensors["codes"].ndim != 2 or tensors["codes"].shape[1] != code_dim:
         raise InputError(
             f"codes in {path.name} must be (K, {code_dim}), got {tuple(tensors['codes'].shape)}."

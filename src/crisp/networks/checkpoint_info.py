@@ -12,10 +12,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from crisp.errors import InputError
+from crisp.networks.config import NetworkConfig, preset
 from crisp.objects import Symmetries
 from crisp.shape.library import ShapeLibrary
 
 _OBJECT_KEYS = {"id", "name", "kind", "diameter_m", "symmetries_discrete", "symmetries_continuous"}
+_LARGEST = torch.finfo(torch.float32).max
+_LARGEST_SIZE = 100_000  # far above every real one, and below what ends in memory errors
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,17 +65,15 @@ class CheckpointInfo:
 
 
 def info_from_json(
-    objects: list[dict[str, Any]], codes: Float[Tensor, "k c"], *, name: str, training: Mapping[str, Any]
+    objects: list[Any], codes: Float[Tensor, "k c"], *, name: str, training: Mapping[str, Any]
 ) -> CheckpointInfo:
     """The inverse of `CheckpointInfo.objects_json`, given the library's codes.
 
     Raises:
         InputError: unknown or missing keys, or values that contradict each other.
     """
-    for entry in objects:
-        if not isinstance(entry, dict) or set(entry) != _OBJECT_KEYS:
-            keys = ", ".join(sorted(_OBJECT_KEYS))
-            raise InputError(f"each object of a checkpoint must have the keys {keys}.")
+    for index, entry in enumerate(objects):
+        _check_object(entry, f"objects[{index}]")
     if len(codes) != len(objects):
         raise InputError(
             f"the checkpoint names {len(objects)} objects but its library holds {len(codes)} codes."
@@ -87,9 +88,81 @@ def info_from_json(
         name=name,
         library=library,
         kinds=tuple(entry["kind"] for entry in objects),
-        symmetries=tuple(symmetries_from_json(entry) for entry in objects),
+        symmetries=tuple(_symmetries(entry, f"objects[{index}]") for index, entry in enumerate(objects)),
         training=training,
     )
+
+
+def exact_keys(values: Any, wanted: set[str], place: str) -> None:
+    """Refuse what is no JSON object with just these keys.
+
+    Raises:
+        InputError: the sentence names the first key that is unknown or missing, and the place.
+    """
+    if not isinstance(values, dict):
+        raise InputError(f"{place} must be an object with the keys {', '.join(sorted(wanted))}.")
+    for kind, keys in (("unknown", set(values) - wanted), ("missing", wanted - set(values))):
+        if keys:
+            raise InputError(f"{kind} key {min(keys)!r} in {place}.")
+
+
+def _check_object(entry: Any, place: str) -> None:
+    exact_keys(entry, _OBJECT_KEYS, place)
+    for key in ("name", "kind"):
+        if not isinstance(entry[key], str):
+            raise InputError(f"{place}.{key} must be a text, got {entry[key]!r}.")
+    if not isinstance(entry["id"], int) or isinstance(entry["id"], bool):
+        raise InputError(f"{place}.id must be a whole number, got {entry['id']!r}.")
+    if not _is_number(entry["diameter_m"]) or not 0 < entry["diameter_m"] <= _LARGEST:
+        raise InputError(
+            f"{place}.diameter_m must be positive metres, got {str(entry['diameter_m'])[:60]!r}."
+        )
+
+
+def _is_number(value: Any) -> bool:
+    # Python counts true and false among the whole numbers; JSON does not.
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def network_from_json(values: Any) -> NetworkConfig:
+    """The network's configuration, each value of the kind that the presets have in its place.
+
+    Raises:
+        InputError: as `NetworkConfig.from_json`, or a value that is no number where one belongs, is not
+            finite, is negative, or is such that no network has it.
+    """
+    if not isinstance(values, dict):
+        raise InputError("network must be an object.")
+    head = values.get("head")
+    is_dense = isinstance(head, dict) and head.get("kind") == "dpt"
+    _check_form(values, preset("paper" if is_dense else "small").to_json(), "network")
+    try:
+        return NetworkConfig.from_json(values)
+    except ArithmeticError as error:
+        raise InputError(f"network holds a 0 where none can be ({error}).") from error
+
+
+def _check_form(value: Any, example: Any, place: str) -> None:
+    if isinstance(example, dict) and isinstance(value, dict):
+        for key in set(value) & set(example):  # others are named by those who know the keys
+            _check_form(value[key], example[key], f"{place}.{key}")
+    elif isinstance(example, list | tuple):
+        if not isinstance(value, list) or len(value) != len(example):
+            raise InputError(f"{place} must be a list of {len(example)} numbers, got {str(value)[:60]!r}.")
+        for index, item in enumerate(value):
+            _check_form(item, example[index], f"{place}[{index}]")
+    elif _is_number(example):
+        whole = isinstance(example, int)
+        if not _is_number(value) or (whole and isinstance(value, float)) or not 0 <= value <= _LARGEST_SIZE:
+            number = "a whole number" if whole else "a number"
+            raise InputError(f"{place} must be {number} from 0 to {_LARGEST_SIZE}, got {str(value)[:60]!r}.")
+    elif example is not None and not isinstance(value, type(example)):
+        raise InputError(f"{place} must be {_json_name(example)}, got {str(value)[:60]!r}.")
+
+
+def _json_name(example: Any) -> str:
+    names: dict[type, str] = {bool: "true or false", str: "a text", dict: "an object"}
+    return names[type(example)]
 
 
 def symmetries_to_json(symmetries: Symmetries) -> dict[str, Any]:
@@ -103,19 +176,23 @@ def symmetries_to_json(symmetries: Symmetries) -> dict[str, Any]:
     }
 
 
-def symmetries_from_json(entry: Mapping[str, Any]) -> Symmetries:
+def _symmetries(entry: Mapping[str, Any], place: str) -> Symmetries:
     """The inverse of `symmetries_to_json`.
 
     Raises:
-        InputError: lists of another form.
+        InputError: lists of another form, numbers that are not finite, an axis without a direction.
     """
     try:
-        return Symmetries(
+        found = Symmetries(
             discrete=tuple(np.array(T, dtype=float).reshape(4, 4) for T in entry["symmetries_discrete"]),
             continuous=tuple(
                 (np.array(s["axis"], dtype=float).reshape(3), np.array(s["offset"], dtype=float).reshape(3))
                 for s in entry["symmetries_continuous"]
             ),
         )
-    except (TypeError, KeyError, ValueError) as error:
-        raise InputError(f"an object's symmetries are not in BOP's form: {error}.") from error
+    except (TypeError, KeyError, ValueError, OverflowError) as error:
+        raise InputError(f"the symmetries of {place} are not in BOP's form: {error}.") from error
+    numbers = [*found.discrete, *(vector for pair in found.continuous for vector in pair)]
+    if not all(np.isfinite(n).all() for n in numbers) or not all(axis.any() for axis, _ in found.continuous):
+        raise InputError(f"the symmetries of {place} must be finite numbers, and no axis may be zero.")
+    return found
