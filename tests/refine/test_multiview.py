@@ -1,0 +1,129 @@
+"""Tracks and pools: who continues whom, what is dropped, and when."""
+
+import pytest
+import torch
+
+from crisp.errors import InputError
+from crisp.refine.multiview import AssociationConfig, Sighting, TrackPool, associate, fingerprint
+from crisp.refine.problem import ShapeBasis
+from crisp.refine.shape_step import ActiveShape
+from crisp.shape.field import AnalyticSphere
+
+
+def sighting(x_m, *, diameter_m=0.1, code=(0.0,), points=3):
+    T = torch.eye(4, dtype=torch.float64)
+    T[0, 3] = x_m
+    return Sighting(T, torch.tensor(code), diameter_m, torch.full((points, 3), x_m))
+
+
+def test_the_nearest_pair_goes_first_and_each_is_used_once():
+    # Seen at 0.012: 12 mm from the first known, 8 mm from the second, whose nearest is the other, 1 mm off.
+    known = [sighting(0.0), sighting(0.02)]
+    assert associate(known, [sighting(0.012), sighting(0.021)]) == [0, 1]
+    assert associate(known, [sighting(0.012)]) == [1]
+    # 1 mm off on either side of the second: one of them takes it, the other must go to the first, 21 mm off.
+    assert sorted(associate(known, [sighting(0.0192), sighting(0.021)])) == [0, 1]
+    assert associate([], [sighting(0.0)]) == [None]
+    assert associate(known, []) == []
+
+
+def test_what_is_too_far_or_of_another_shape_is_new():
+    known = [sighting(0.0)]
+    assert associate(known, [sighting(0.031)]) == [None]
+    assert associate(known, [sighting(0.031)], AssociationConfig(centre_m=0.04)) == [0]
+    # 0.13 is 1.3 times as large, and 0.13 / 1.3 = 0.1 the other way round.
+    assert associate(known, [sighting(0.0, diameter_m=0.13)]) == [None]
+    assert associate([sighting(0.0, diameter_m=0.13)], [sighting(0.0)]) == [None]
+    assert associate(known, [sighting(0.0, diameter_m=0.12)]) == [0]
+    codes = AssociationConfig(code_distance=0.5)
+    assert associate(known, [sighting(0.0, code=(0.6,))], codes) == [None]
+    assert associate(known, [sighting(0.0, code=(0.4,))], codes) == [0]
+
+
+def test_tracks_follow_objects_that_the_camera_walks_around():
+    pool = TrackPool()
+    first = pool.observe([sighting(0.0), sighting(0.5)], weights="a")
+    second = pool.observe([sighting(0.51), sighting(0.01), sighting(1.0)], weights="a")
+    assert second[:2] == first[::-1]
+    assert len({*first, *second}) == 3
+    # 0.04 is within reach of where the object was last (0.01 + 0.03), not of where it began.
+    assert pool.observe([sighting(0.04)], weights="a") == [first[0]]
+    points, valid = pool.pooled(first[0], weights="a")
+    torch.testing.assert_close(points[0, :, 0], torch.tensor([0.0] * 3 + [0.01] * 3 + [0.04] * 3))
+    assert valid.shape == (1, 9) and valid.all()
+
+
+def test_the_oldest_frame_makes_room_at_fifty():
+    pool = TrackPool()
+    for frame in range(53):
+        pool.add("mine", torch.full((2, 3), float(frame)), weights="a")
+    points, _ = pool.pooled("mine", weights="a")
+    assert pool.frames("mine") == 50 and points.shape == (1, 100, 3)
+    assert points[0, ::2, 0].tolist() == [float(frame) for frame in range(3, 53)]
+
+
+def test_other_weights_drop_everything():
+    """Trap 9: points of old weights would be mixed with those of new ones."""
+    pool = TrackPool()
+    (name,) = pool.observe([sighting(0.0)], weights="old")
+    pool.add("mine", torch.zeros(1, 3), weights="old")
+    assert pool.pooled("mine", weights="new") is None
+    assert pool.pooled("mine", weights="old") is None, "dropped, not hidden"
+    (again,) = pool.observe([sighting(0.0)], weights="new")
+    assert again != name, "the old track is over"
+    assert pool.frames(name) == 0
+
+
+def test_the_pool_keeps_its_own_copy():
+    pool, points = TrackPool(), torch.zeros(2, 3)
+    pool.add("mine", points, weights="a")
+    points += 1
+    assert pool.pooled("mine", weights="a")[0].abs().max() == 0
+
+
+def test_names_of_the_caller_are_left_alone():
+    pool = TrackPool()
+    pool.add("track-0", torch.zeros(1, 3), weights="a")
+    (made,) = pool.observe([sighting(0.0)], weights="a")
+    assert made != "track-0"
+    assert pool.frames("track-0") == 1
+
+
+def test_fingerprints_see_every_change():
+    weights = {"w": torch.tensor([1.0, 2.0]), "b": torch.tensor([[3.0]])}
+    same = {"b": torch.tensor([[3.0]]), "w": torch.tensor([1.0, 2.0])}
+    assert fingerprint(weights) == fingerprint(same)
+    for other in (
+        weights | {"w": torch.tensor([1.0, 2.0 + 1e-6])},
+        weights | {"b": torch.tensor([3.0])},
+        weights | {"w": torch.tensor([1.0, 2.0]).double()},
+        {"w": weights["w"]},
+    ):
+        assert fingerprint(other) != fingerprint(weights)
+
+
+def test_a_pooled_track_decides_what_one_view_cannot():
+    # One view holds a single point at 6 cm from the origin, and noise of 1 cm; the mean over views is 7 cm.
+    pool = TrackPool()
+    for radius_m in (0.06, 0.07, 0.08):
+        pool.add("mine", torch.tensor([[radius_m, 0.0, 0.0]]), weights="a")
+    points, valid = pool.pooled("mine", weights="a")
+    basis = ShapeBasis(torch.tensor([[0.05], [0.10]]), torch.ones(2), torch.tensor([[0.05]]))
+    fit = ActiveShape(with_network=False)(AnalyticSphere(), points, valid, basis=basis)
+    assert float(fit.shape_code) == pytest.approx(0.07, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: TrackPool(max_frames=0), "at least 1 frame"),
+        (lambda: AssociationConfig(centre_m=0.0), "positive centre_m"),
+        (lambda: AssociationConfig(diameter_ratio=0.9), "at least 1"),
+        (lambda: AssociationConfig(code_distance=0.0), "code_distance"),
+        (lambda: TrackPool().add("mine", torch.zeros(0, 3), weights="a"), "mine"),
+        (lambda: TrackPool().add("mine", torch.full((1, 3), torch.nan), weights="a"), "finite"),
+    ],
+)
+def test_bad_input(make, says):
+    with pytest.raises(InputError, match=says):
+        make()
