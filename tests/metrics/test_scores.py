@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from crisp.errors import InputError
-from crisp.metrics.scores import auc, bootstrap_interval, recall_curve
+from crisp.metrics.scores import auc, binomial_interval, bootstrap_interval, recall_curve
 
 
 def test_auc_worked_case():
@@ -57,3 +58,19 @@ def test_errors_out_of_range_are_refused(errors):
 def test_thresholds_out_of_range_are_refused():
     with pytest.raises(InputError):
         auc(np.array([1.0]), 0.0)
+
+
+def test_exact_intervals_of_shares():
+    # 0.025^(1/n) bounds n of n from below, and the same from above for none of n; 7 wrong of 300 is tabled.
+    low, high = binomial_interval(np.array([100, 0, 293, 0]), np.array([100, 100, 300, 0]))
+    tail = 0.025 ** (1 / 100)
+    assert low == pytest.approx([tail, 0.0, 0.95252, 0.0], abs=1e-4)
+    assert high == pytest.approx([1.0, 1 - tail, 0.99057, 1.0], abs=1e-4)
+
+
+def test_exact_intervals_hold_the_truth_at_least_95_times_in_100():
+    # Of 40 draws with share 0.9: the outcomes whose interval holds 0.9 have 95 % probability or more.
+    outcomes = np.arange(41)
+    low, high = binomial_interval(outcomes, np.full(41, 40))
+    holds = (low <= 0.9) & (high >= 0.9)
+    assert binom.pmf(outcomes, 40, 0.9)[holds].sum() >= 0.95

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from crisp.data.bop import BopDataset
 from crisp.errors import InputError
-from crisp.evaluate.bounds import Bounds, Evidence, Point, choose, curves, point, point_json
+from crisp.evaluate.bounds import UNBOUNDED, Bounds, Evidence, Point, choose, curves, point, point_json
 from crisp.evaluate.judge import Judged, judge
 from crisp.model import Model
 from crisp.refine.certificate import CertificateConfig
@@ -145,3 +145,19 @@ def _length(config: CertificateConfig) -> str:
     if config.eps_share is not None:
         return f"{config.eps_share:.4f} diameters"
     return f"{1000 * (config.eps_m or 0.0):.2f} mm"
+
+
+def bounds_of(config: CertificateConfig) -> Bounds:
+    """The bounds of a certificate, to be held against evidence that was collected without any.
+
+    Raises:
+        InputError: it bounds the residual in metres and in diameters at once.
+    """
+    if config.eps_m is not None and config.eps_share is not None:
+        raise InputError("evidence is judged in metres or in diameters: give eps_m or eps_share, not both.")
+    return Bounds(
+        scale="metres" if config.eps_m is not None else "diameters",
+        residual=config.eps_m or config.eps_share or 0.0,
+        free_space_share=UNBOUNDED if config.free_space_share is None else config.free_space_share,
+        minus_mu=UNBOUNDED if config.mu_min is None else -config.mu_min,
+    )
