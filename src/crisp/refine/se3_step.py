@@ -59,7 +59,7 @@ class Se3Step:
         trace = state.pnc.new_full((len(found.trace), len(able)), torch.nan)
         trace[:, index] = torch.stack(found.trace)
         reasons = name_unfit(reasons, solvable=able, start=trace[0])
-        T = state.T_camera_object.index_copy(0, index, found.at.T.to(state.T_camera_object))
+        T = state.T_camera_object.index_copy(0, index, found.T.to(state.T_camera_object))
         moved = Observation(posing.observation.points_camera, able[:, None] & observation.valid)
         z = object_points(T.to(state.pnc), moved)
         # An object without a finite start never moved; its Z stays too.
@@ -74,26 +74,85 @@ class Se3Step:
 
     @torch.no_grad()
     def _solve(self, posing: Posing, T: Float[Tensor, "b 4 4"]) -> _Found:
-        at = linearise(posing, T, self.kernel)
-        damping = torch.full_like(at.squared, self.damping)
+        look = Look.at(posing, T, self.kernel)
+        objective, lines = look.objective, look.linearised(self.kernel)
+        damping = torch.full_like(objective, self.damping, dtype=torch.float64)
         iterations = torch.zeros_like(damping, dtype=torch.long)
-        active, trace = at.objective.isfinite(), [at.objective]
-        for _ in range(self.iterations):
-            xi, promised = at.step(damping)
-            active = active & (promised > self.tolerance * at.objective + self.resolution_m**2)
+        active, trace = objective.isfinite(), [objective]
+        for number in range(1, self.iterations + 1):
+            xi, promised = lines.step(damping)
+            active = active & (promised > self.tolerance * objective + self.resolution_m**2)
             index = active.nonzero()[:, 0]
             if len(index) == 0:
                 break
-            everyone = len(index) == len(active)
-            trial = linearise(
-                posing if everyone else posing.take(index), at.T[index] @ pose.exp(xi[index]), self.kernel
-            )
-            better = trial.objective < at.objective[index]
-            at = at.put(index[better], trial.take(better))
+            some = posing if len(index) == len(active) else posing.take(index)
+            look = Look.at(some, T[index] @ pose.exp(xi[index]), self.kernel)
+            better = look.objective < objective[index]
+            rows = index[better]
+            T, objective = T.index_copy(0, rows, look.T[better]), objective.clone()
+            objective[rows] = look.objective[better]
             eased = (damping[index] * torch.where(better, EASE, TIGHTEN)).clamp(min=MIN_DAMPING)
             damping, iterations = damping.index_copy(0, index, eased), iterations + active
-            trace.append(at.objective)
-        return _Found(at, iterations, trace)
+            trace.append(objective)
+            if (
+                number < self.iterations and len(rows) > 0
+            ):  # the way back is only for those who go on from here
+                lines = lines.put(rows, look.linearised(self.kernel).take(better))
+        return _Found(T, iterations, trace)
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    T: Tensor
+    iterations: Tensor
+    trace: list[Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """The field seen from a pose: one pass, from which there is a way back to z.
+
+    Args:
+        T: (B, 4, 4) float64.
+        z: the measured points in the object frame; a leaf of the graph of `distance`.
+        distance: f(z | h), metres.
+        objective: square metres.
+    """
+
+    posing: Posing
+    T: Float[Tensor, "b 4 4"]
+    z: Float[Tensor, "b n 3"]
+    distance: Float[Tensor, "b n"]
+    objective: Float[Tensor, " b"]
+
+    @classmethod
+    def at(cls, posing: Posing, T: Float[Tensor, "b 4 4"], kernel: Kernel) -> Look:
+        """One pass through the field."""
+        z = object_points(T, posing.observation).detach().requires_grad_()
+        with torch.enable_grad():
+            distance = posing.distance(z)
+        objective = mean_rho(distance.detach(), posing.observation.valid, kernel)
+        return cls(posing, T, z, distance, objective)
+
+    def linearised(self, kernel: Kernel) -> Linearised:
+        """One pass back to z; the chain rule to the six numbers is by hand.
+
+        With T <- T exp(xi) and z = T^-1 x, dz = -(v + w x z), so df = -grad f . v - (z x grad f) . w.
+        """
+        observation, z = self.posing.observation, self.z.detach()
+        (slope,) = torch.autograd.grad(self.distance, self.z, torch.ones_like(self.distance))
+        distance = self.distance.detach()
+        share = kernel.weights(distance) * observation.valid / observation.counts()[:, None]
+        # Sums in float64: a direction that the points leave open must not follow rounding errors.
+        J = -torch.cat([slope, torch.linalg.cross(z, slope)], dim=-1).double()
+        weighted = share[..., None] * J
+        normal = weighted.mT @ J
+        return Linearised(
+            normal=normal,
+            slope=(weighted.mT @ distance.double()[..., None])[..., 0],
+            squared=normal.diagonal(dim1=-2, dim2=-1)[:, :3].sum(-1),
+            lever2_m2=((z.square().sum(-1) * observation.valid).sum(-1) / observation.counts()).double(),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,16 +160,12 @@ class Linearised:
     """The objective about a pose, as a weighted linear least-squares problem in xi = (v, w).
 
     Args:
-        T: (B, 4, 4) float64.
-        objective: (B,) square metres.
         normal: J' W J over the number of points, float64.
         slope: J' W r over the number of points, float64: half the gradient of the objective.
         squared: mean of w |grad f|^2, the size of the translation's block.
         lever2_m2: mean |z|^2, which makes radians comparable with metres.
     """
 
-    T: Float[Tensor, "b 4 4"]
-    objective: Float[Tensor, " b"]
     normal: Float[Tensor, "b 6 6"]
     slope: Float[Tensor, "b 6"]
     squared: Float[Tensor, " b"]
@@ -133,38 +188,4 @@ class Linearised:
         xi = -torch.cholesky_solve(self.slope[..., None], factor)[..., 0]
         curve = (xi[:, None] @ self.normal @ xi[..., None])[:, 0, 0]
         promised = -2 * (xi * self.slope).sum(-1) - curve
-        return xi, torch.where(failed == 0, promised, torch.nan).to(self.objective)
-
-
-@dataclass(frozen=True, eq=False)
-class _Found:
-    at: Linearised
-    iterations: Tensor
-    trace: list[Tensor]
-
-
-def linearise(posing: Posing, T: Float[Tensor, "b 4 4"], kernel: Kernel) -> Linearised:
-    """One pass through the field and one back to z; the chain rule to the six numbers is by hand.
-
-    With T <- T exp(xi) and z = T^-1 x, dz = -(v + w x z), so df = -grad f . v - (z x grad f) . w.
-    """
-    observation = posing.observation
-    with torch.enable_grad():
-        z = object_points(T.to(observation.points_camera), observation).detach().requires_grad_()
-        distance = posing.distance(z)
-        (slope,) = torch.autograd.grad(distance.sum(), z)
-    distance, z = distance.detach(), z.detach()
-    share = kernel.weights(distance) * observation.valid / observation.counts()[:, None]
-    # Sums in float64: a direction that the points leave open must not follow rounding errors.
-    J = -torch.cat([slope, torch.linalg.cross(z, slope)], dim=-1).double()
-    weighted = share[..., None] * J
-    normal = weighted.mT @ J
-    spread = (z.square().sum(-1) * observation.valid).sum(-1) / observation.counts()
-    return Linearised(
-        T=T,
-        objective=mean_rho(distance, observation.valid, kernel),
-        normal=normal,
-        slope=(weighted.mT @ distance.double()[..., None])[..., 0],
-        squared=normal.diagonal(dim1=-2, dim2=-1)[:, :3].sum(-1),
-        lever2_m2=spread.double(),
-    )
+        return xi, torch.where(failed == 0, promised, torch.nan)
