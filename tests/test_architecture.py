@@ -18,6 +18,7 @@ PACKAGE = ROOT / "src" / "crisp"
 LEVELS = {
     "errors": 0,
     "progress": 0,
+    "record_checks": 0,
     "geometry": 0,
     "types": 1,
     "objects": 1,

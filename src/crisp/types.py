@@ -18,9 +18,7 @@ from torch import Tensor
 
 from crisp.errors import InputError, Status
 from crisp.geometry.camera import Camera
-
-MAX_DEPTH_M = 50.0
-MIN_MEDIAN_DEPTH_M = 0.05
+from crisp.record_checks import check_depth, form_of, require, require_box
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +53,7 @@ class Frame:
                     f"the {name} is {_wh(shape)} but the camera is for {_wh(size)}: "
                     "all three must have one size."
                 )
-        _check_depth(self.depth_m)
+        check_depth(self.depth_m)
         object.__setattr__(self, "depth_m", np.ascontiguousarray(self.depth_m, dtype=np.float32))
 
     @classmethod
@@ -78,47 +76,6 @@ def _wh(shape: tuple[int, ...]) -> str:
     return f"{shape[1]}x{shape[0]}"
 
 
-def _check_depth(depth_m: np.ndarray) -> None:
-    if not np.issubdtype(depth_m.dtype, np.floating):
-        raise InputError(f"depth must be floating point metres, got {depth_m.dtype}.")
-    if not np.isfinite(depth_m).all():
-        raise InputError("depth holds NaN or infinity: write 0 where there is no measurement.")
-    valid = depth_m[depth_m > 0]
-    if (depth_m < 0).any():
-        raise InputError("depth holds negative values: it must be metres along the optical axis.")
-    if valid.size == 0:
-        raise InputError("depth is zero everywhere: the depth image holds no measurement.")
-    median = float(np.median(valid))
-    if median > MAX_DEPTH_M:
-        raise InputError(
-            f"the median depth is {median:.0f} m: this looks like millimetres read as metres; "
-            "check depth_scale (raw value x depth_scale = millimetres)."
-        )
-    if median < MIN_MEDIAN_DEPTH_M:
-        raise InputError(
-            f"the median depth is {1000 * median:.2f} mm: this looks like a wrong depth_scale "
-            "(raw value x depth_scale = millimetres)."
-        )
-
-
-def _kind(values: object) -> str:
-    if isinstance(values, np.ndarray | Tensor):
-        return f"{tuple(values.shape)} {str(values.dtype).removeprefix('torch.')}"
-    return type(values).__name__
-
-
-def _require(right: bool, record: str, wanted: str, *got: object) -> None:
-    """For records that the package itself makes: a fault in one is a programmer's, not the user's."""
-    if not right:
-        raise ValueError(f"{record} must have {wanted}, got {', '.join(map(_kind, got))}")
-
-
-def _require_box(box_px: tuple[int, int, int, int], record: str) -> None:
-    left, top, right, bottom = box_px
-    if left >= right or top >= bottom:
-        raise ValueError(f"{record}'s box must be left, top, right, bottom, got {box_px}")
-
-
 @dataclass(frozen=True, eq=False)
 class Detection:
     """Where one object is in the image: its visible pixels.
@@ -139,7 +96,7 @@ class Detection:
 
     def __post_init__(self) -> None:
         if not isinstance(self.mask, np.ndarray) or self.mask.dtype != np.bool_ or self.mask.ndim != 2:
-            raise InputError(f"a mask must be an (H, W) array of bool, got {_kind(self.mask)}.")
+            raise InputError(f"a mask must be an (H, W) array of bool, got {form_of(self.mask)}.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,12 +118,12 @@ class Crop:
     def __post_init__(self) -> None:
         image, points, valid = self.image, self.points_camera, self.valid
         square = image.ndim == 3 and image.shape == (3, image.shape[2], image.shape[2])
-        _require(square and image.dtype == torch.float32, "a crop", "an image (3, S, S) float32", image)
+        require(square and image.dtype == torch.float32, "a crop", "an image (3, S, S) float32", image)
         grid = valid.ndim == 2 and valid.shape[0] == valid.shape[1] and points.shape == (*valid.shape, 3)
         floats = points.dtype == torch.float32 and valid.dtype == torch.bool
         wanted = "points (G, G, 3) float32 and valid (G, G) bool"
-        _require(grid and floats, "a crop", wanted, points, valid)
-        _require_box(self.box_px, "a crop")
+        require(grid and floats, "a crop", wanted, points, valid)
+        require_box(self.box_px, "a crop")
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +143,7 @@ class Prediction:
         square = pnc.ndim == 4 and pnc.shape == (len(code), pnc.shape[1], pnc.shape[1], 3)
         floats = pnc.is_floating_point() and code.is_floating_point()
         wanted = "pnc (B, G, G, 3) and shape_code (B, C), floating point"
-        _require(square and code.ndim == 2 and floats, "a prediction", wanted, pnc, code)
+        require(square and code.ndim == 2 and floats, "a prediction", wanted, pnc, code)
 
     def take(self, rows: Sequence[int]) -> Prediction:
         """Of the crops at these places, in this order."""
@@ -257,7 +214,7 @@ class Mesh:
         for what, values, kinds in (("vertices", self.vertices, "f"), ("faces", self.faces, "iu")):
             if values.ndim != 2 or values.shape[1] != 3 or values.dtype.kind not in kinds:
                 number = "floating point" if kinds == "f" else "whole"
-                raise InputError(f"a mesh's {what} must be (N, 3) {number} numbers, got {_kind(values)}.")
+                raise InputError(f"a mesh's {what} must be (N, 3) {number} numbers, got {form_of(values)}.")
         if self.faces.size and not (self.faces.min() >= 0 and self.faces.max() < len(self.vertices)):
             raise InputError(f"a mesh's faces must be numbers of its {len(self.vertices)} vertices.")
 
@@ -319,14 +276,14 @@ class Result:
             raise ValueError(f"a result needs a known status, and a sentence if not ok, got {self.status!r}")
         T, code, pnc, valid = self.T_camera_object, self.shape_code, self.pnc, self.valid
         pose = T is None or (T.shape == (4, 4) and T.dtype.kind == "f")
-        _require(pose, "a result", "T_camera_object (4, 4) float", T)
-        _require(code is None or (code.ndim == 1 and code.dtype.kind == "f"), "a result", "a code (C,)", code)
+        require(pose, "a result", "T_camera_object (4, 4) float", T)
+        require(code is None or (code.ndim == 1 and code.dtype.kind == "f"), "a result", "a code (C,)", code)
         grid = pnc is None or (pnc.ndim == 3 and pnc.shape == (pnc.shape[1], pnc.shape[1], 3))
         same = valid is None or (valid.dtype == np.bool_ and (pnc is None or valid.shape == pnc.shape[:2]))
-        _require(grid and same, "a result", "pnc (G, G, 3) and valid (G, G) bool", pnc, valid)
+        require(grid and same, "a result", "pnc (G, G, 3) and valid (G, G) bool", pnc, valid)
         if self.diameter_m is not None and not 0 <= self.diameter_m < np.inf:
             raise ValueError(f"a result's diameter_m cannot be {self.diameter_m}")
         if self.inlier_share is not None and not 0 <= self.inlier_share <= 1:
             raise ValueError(f"a result's inlier_share cannot be {self.inlier_share}")
         if self.box_px is not None:
-            _require_box(self.box_px, "a result")
+            require_box(self.box_px, "a result")
