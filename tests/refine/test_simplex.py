@@ -83,11 +83,16 @@ def test_qp_of_hard_matrices():
     deep[:, 4] *= 1e-4
     fewer_rows = random_problem(40, seed=2, rows=12) + 2
     repeated = A[:, [0, 0, 0, 1, 2, 2, 3]]
+    mixed = A.clone()  # 4 parts of one and 3 of another leave a thousandth: far below any single column
+    mixed[:, 1] = -4 / 3 * A[:, 0] + 1e-3 * A[:, 1]
     for hard in (spread, deep, fewer_rows, repeated):
         gram = hard.T @ hard
         c = simplex_qp(gram)
         on_the_simplex(c)
         assert relative_gap(gram, c) < 1e-9
+    c = simplex_qp(mixed.T @ mixed)
+    assert (mixed @ c).square().sum() < 1e-4 * mixed.square().sum(0).min()
+    assert relative_gap(mixed.T @ mixed, c) < 1e-8
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-6, 1e3, 1e20])
