@@ -117,10 +117,8 @@ def test_the_two_views_of_the_answer_agree():
     six = Se3Step()(BOX, observation, state).state
     torch.testing.assert_close(six.pnc, object_points(six.T_camera_object, observation))
     many = ZGradientStep(iterations=5)(BOX, observation, state).state
-    ones = torch.ones_like(many.pnc[..., 0])
-    torch.testing.assert_close(
-        many.T_camera_object, weighted_procrustes(many.pnc, observation.points_camera, ones)
-    )
+    T = weighted_procrustes(many.pnc, observation.points_camera, torch.ones_like(many.pnc[..., 0]))
+    torch.testing.assert_close(many.T_camera_object, T)
 
 
 @pytest.mark.parametrize("optimiser", ["adam", "descent"])
@@ -150,14 +148,16 @@ def test_trap_1_the_best_iterate_is_returned_and_is_a_copy():
     short = ZGradientStep(iterations=1, learning_rate=10.0)(BOX, observation, state)  # only worse
     torch.testing.assert_close(short.state.pnc, before)
     for found in (result.state, short.state, Se3Step()(BOX, observation, state).state):
-        found.pnc.zero_(), found.T_camera_object.zero_(), found.shape_code.zero_()
+        found.pnc.zero_(), found.shape_code.zero_()
     assert torch.equal(state.pnc, before) and (state.shape_code > 0).all()
 
 
 def test_trap_1_se3_never_accepts_what_is_worse():
-    observation, state, _ = _scene(noise_m=0.005, off=0.8, objects=12)
-    change = Se3Step(Squares(), damping=1e-6)(BOX, observation, state).trace.diff(dim=-1)
-    assert (change <= 0).all() and (change == 0).any()  # some steps were refused, so the law was tried
+    observation, state, _ = _scene(noise_m=0.005, off=1.5, objects=12)
+    result = Se3Step(Squares())(BOX, observation, state)
+    change = result.trace.diff(dim=-1)
+    tried = torch.arange(change.shape[1]) < result.iterations[:, None]
+    assert (change <= 0).all() and (change[tried] == 0).any()  # some steps were refused: the law was tried
 
 
 def test_trap_2_the_trimming_threshold_has_no_gradient():
@@ -178,11 +178,9 @@ def test_trap_2_trimming_ignores_gross_errors_in_the_step():
     wild = observation.points_camera.clone()
     wild[:, ::20] += 0.1
     observation = Observation(wild, observation.valid)
-    weights = torch.ones_like(wild[..., 0])
-    weights[:, ::20] = 0
+    good = torch.arange(300) % 20 > 0
+    weights = good.double().repeat(4, 1)
     plain, trimmed = ZGradientStep(iterations=60), ZGradientStep(iterations=60, trim_quantile=0.9)
-    good = torch.ones(300, dtype=torch.bool)
-    good[::20] = False
     inliers = Observation(wild[:, good], observation.valid[:, good])
     errors = [
         objective(BOX, step(BOX, observation, state, registration_weights=weights).state, inliers, Squares())
@@ -224,10 +222,11 @@ def test_trap_5_padding_changes_nothing(step, value):
     assert (padded.state.pnc[:, 300:] == value).all()
 
 
-@STEPS
+@pytest.mark.parametrize("step", [Se3Step(), ZGradientStep(patience=2, learning_rate=5e-3)], ids=str)
 def test_objects_do_not_meet(step):
     observation, state, _ = _scene(noise_m=0.002, off=0.3)
     together = step(BOX, observation, state)
+    assert len(together.iterations.unique()) > 1  # they stop at different times
     for b in range(4):
         only = torch.tensor([b])
         alone = step(BOX, observation.take(only), state.take(only))
@@ -266,7 +265,7 @@ def test_hopeless_objects_come_back_unchanged_and_the_others_are_solved(step):
     assert nobody.reasons == (NOT_FINITE, NOT_FINITE)
 
 
-@STEPS
+@pytest.mark.parametrize("step", [Se3Step(iterations=30, tolerance=0.0, resolution_m=0.0), ZGradientStep()])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_what_the_points_leave_open_stays_finite_and_put(step, dtype):
     """One face of a box (three of six directions open), and a sphere (all turns open)."""

@@ -15,7 +15,7 @@ from crisp.refine.pose_step import PoseStepResult, Posing, mean_rho, name_unfit,
 from crisp.refine.problem import Kernel, Observation, SoftL1, State, object_points
 from crisp.shape.field import SignedDistance
 
-# Below this a direction that the points leave open (the turn of a bottle) would follow rounding errors.
+# With less, a direction that the points leave open (the turn of a ball) follows rounding errors, by radians.
 MIN_DAMPING = 1e-6
 EASE, TIGHTEN = 0.1, 10.0
 
@@ -76,7 +76,7 @@ class Se3Step:
     def _solve(self, posing: Posing, T: Float[Tensor, "b 4 4"]) -> _Found:
         look = Look.at(posing, T, self.kernel)
         objective, lines = look.objective, look.linearised(self.kernel)
-        damping = torch.full_like(objective, self.damping, dtype=torch.float64)
+        damping = torch.full_like(objective, max(self.damping, MIN_DAMPING), dtype=torch.float64)
         iterations = torch.zeros_like(damping, dtype=torch.long)
         active, trace = objective.isfinite(), [objective]
         for number in range(1, self.iterations + 1):
