@@ -21,7 +21,8 @@ class SignedDistance(Protocol):
     (method, section 6), so no consumer meets an untrained region.
     """
 
-    cube_half_m: float
+    @property
+    def cube_half_m(self) -> float: ...
 
     def __call__(
         self, points_object: Float[Tensor, "*batch n 3"], code: Float[Tensor, "*batch c"]
