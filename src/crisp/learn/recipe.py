@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_type_hints
 
 from crisp.errors import InputError
 from crisp.learn.losses import SdfWeights
+from crisp.toml_records import load_record, toml_names
 
 LARGEST_SEED = 2**32 - 1
 PRECISIONS = ("float32", "bfloat16")
-LARGEST_WHOLE = 10**300  # beyond, a float cannot hold a whole number
 
 
 @dataclass(frozen=True)
@@ -243,7 +241,7 @@ def _above_zero(record: object, *keys: str) -> None:
 
 def recipe_names() -> list[str]:
     """Names of the recipes that come with the package."""
-    return sorted(path.stem for path in _folder().glob("*.toml"))
+    return toml_names(_folder())
 
 
 def load_recipe(source: str) -> Recipe:
@@ -252,47 +250,8 @@ def load_recipe(source: str) -> Recipe:
     Raises:
         InputError: no such recipe, not TOML, an unknown key, or a value of the wrong type.
     """
-    path = Path(source) if source.endswith(".toml") else _folder() / f"{source}.toml"
-    if not path.is_file():
-        raise InputError(
-            f"there is no recipe {source!r}: give a .toml file or one of {', '.join(recipe_names())}."
-        )
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path.name} is not valid TOML: {error}.") from error
-    return _build(Recipe, content, where=path.name)
+    return load_record(Recipe, source, folder=_folder(), what="recipe")
 
 
 def _folder() -> Path:
     return Path(__file__).parent.parent / "recipes"
-
-
-def _build(kind: Any, content: dict[str, Any], *, where: str) -> Any:
-    hints = get_type_hints(kind)
-    known = {f.name for f in dataclasses.fields(kind)}
-    if unknown := sorted(set(content) - known):
-        raise InputError(
-            f"{where} has an unknown key {unknown[0]!r}; known keys here are {', '.join(sorted(known))}."
-        )
-    values = {key: _value(hints[key], value, where=f"{where}: {key}") for key, value in content.items()}
-    try:
-        return kind(**values)
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from error
-    except TypeError as error:
-        raise InputError(f"{where} is incomplete: {error}.") from error
-
-
-def _value(hint: Any, value: Any, *, where: str) -> Any:
-    options = [option for option in getattr(hint, "__args__", (hint,)) if option is not type(None)]
-    expected = options[0]
-    if dataclasses.is_dataclass(expected):
-        if not isinstance(value, dict):
-            raise InputError(f"{where} must be a table.")
-        return _build(expected, value, where=where)
-    if expected is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value) if abs(value) < LARGEST_WHOLE else math.inf
-    if not isinstance(value, expected) or (expected is int and isinstance(value, bool)):
-        raise InputError(f"{where} must be of type {expected.__name__}, got {value!r}.")
-    return value
