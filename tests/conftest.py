@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from crisp.data.bop_writer import BopFrame, BopInstance, BopWriter
 from crisp.geometry.camera import Camera
-from crisp.model import BACKBONE, training_backbone
+from crisp.model import BACKBONE, Model, load_model, training_backbone
 from crisp.networks.backbone import Backbone
 from crisp.networks.checkpoint import CheckpointInfo, save_checkpoint
 from crisp.networks.config import preset
@@ -100,6 +100,11 @@ def flat_checkpoint(backbone: Backbone, tmp_path_factory: pytest.TempPathFactory
     folder = tmp_path_factory.mktemp("weights") / "flat"
     save_checkpoint(folder, network, info, dtype="float32", backbone_file=BACKBONE)
     return folder
+
+
+@pytest.fixture(scope="session")
+def flat_model(flat_checkpoint: Path) -> Model:
+    return load_model(flat_checkpoint, device="cpu")
 
 
 @torch.no_grad()
