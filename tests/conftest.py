@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,12 @@ from crisp.objects import ObjectModel, Symmetries, TexturedMesh
 from crisp.render.raster import Posed, rasterise, smooth
 from crisp.shape.library import ShapeLibrary
 from crisp.types import Mesh
+
+# Tensors here are small: a second thread waits more than it works, and on a busy machine, where it waits by
+# spinning, the suite takes several times as long. Sums have one order besides. The variable is for processes
+# that tests start.
+torch.set_num_threads(1)
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SMALL_CAMERA = Camera(np.array([[110.0, 0, 48], [0, 110.0, 36], [0, 0, 1]]), width=96, height=72)
 ABOUT_Z = Symmetries(continuous=((np.array([0.0, 0.0, 1.0]), np.zeros(3)),))
