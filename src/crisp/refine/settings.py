@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from crisp.refine.certificate import CertificateConfig
+from crisp.refine.coarse_to_fine import CoarseToFine
 from crisp.refine.corrector import Corrector
 from crisp.refine.pose_step import PoseStep
 from crisp.refine.problem import Kernel, SoftL1, Squares
@@ -19,7 +20,7 @@ from crisp.refine.z_step import ZGradientStep
 from crisp.toml_records import load_record, toml_names
 
 KINDS: dict[type, tuple[type, ...]] = {
-    PoseStep: (Se3Step, ZGradientStep),
+    PoseStep: (CoarseToFine, Se3Step, ZGradientStep),
     ShapeStep: (ActiveShape, HullDescent),
     Kernel: (SoftL1, Squares),
 }

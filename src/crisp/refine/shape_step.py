@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from crisp.errors import InputError
+from crisp.geometry.align import scoring_subset
 from crisp.refine.active_shape import ShapeGram, shape_gram
 from crisp.refine.problem import Kernel, ShapeBasis, Squares, masked_quantile
 from crisp.refine.simplex import project_simplex, simplex_qp
@@ -82,6 +83,7 @@ class ActiveShape:
         with_sizes: D = diag(d_k); without it every d_k is 1 (Tab. 14).
         mix_by_size: h mixes codes by c_k d_k, normalised, which are the weights of f_a, instead of by c_k.
         one_hot: the single best shape, argmin of d_k^2 |F_k|^2, instead of a mixture.
+        points: F is evaluated at most at so many points per object, evenly spaced; None for all of them.
         kernel: of the objective that is reported; (10) itself is of squares.
 
     Raises:
@@ -92,9 +94,12 @@ class ActiveShape:
     with_sizes: bool = True
     mix_by_size: bool = False
     one_hot: bool = False
+    points: int | None = None
     kernel: Kernel = default(default_factory=Squares)
 
     def __post_init__(self) -> None:
+        if self.points is not None and self.points < 1:
+            raise InputError(f"the shape step needs at least 1 point, got {self.points}.")
         if self.mix_by_size and self.one_hot:
             raise InputError(
                 "one_hot chooses a single shape: mix_by_size has nothing to mix, switch one off."
@@ -116,6 +121,9 @@ class ActiveShape:
         Raises:
             InputError: valid points that are not finite.
         """
+        if self.points is not None:
+            index, valid = scoring_subset(valid, self.points)
+            pnc = pnc.gather(1, index[..., None].expand(-1, -1, 3))
         gram = shape_gram(field, pnc, valid, basis=basis, with_network=self.with_network)
         weights = self.weights(gram)
         mixture = weights

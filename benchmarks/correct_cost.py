@@ -1,0 +1,107 @@
+"""Cost of correcting and certifying against the network's forward pass, on the objects of a rendered scene.
+
+N = 1000 points an object are corrected on, K = 24 known shapes can be mixed, and the certificate looks at
+all pixels of each mask. All is measured in one run, in turn.
+
+    python -m benchmarks.correct_cost [--quick]
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from crisp.demo import demo_scene
+from crisp.evaluate.evidence import Claim, write_evidence
+from crisp.model import Model, load_model
+from crisp.refine.active_shape import ActiveShapes
+from crisp.results import described
+from crisp.stages import Aligned, certify_all, correct_all, cut_all, predict, register_all
+from crisp.types import Crop, Estimate
+
+POINTS, SHAPES = 1000, 24
+SEEDS = (11, 12, 13, 14, 15)
+REPEATS = 5
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one scene")
+    parser.add_argument("--weights", default="bundled")
+    options = parser.parse_args()
+    start = time.perf_counter()
+    model = load_model(options.weights)
+    seeds = SEEDS[:1] if options.quick else SEEDS
+    timed = [times_ms(model, seed) for seed in seeds]
+    parts = {name: np.concatenate([t[name] for t in timed]) for name in timed[0]}
+    ratio = (parts["correct"] + parts["certify"]) / parts["network"]
+    claims = [
+        Claim(
+            "correct and certify together, over the network's forward pass (median; interval: range)",
+            "<= 3",
+            float(np.median(ratio)),
+            (float(ratio.min()), float(ratio.max())),
+            unit="times",
+        )
+    ] + [
+        Claim(f"{name}: median time per object", "report", float(np.median(values)), unit="ms")
+        for name, values in parts.items()
+    ]
+    settings = {
+        "points": POINTS,
+        "shapes": SHAPES,
+        "scenes": len(seeds),
+        "repeats": REPEATS,
+        "threads": torch.get_num_threads(),
+        "corrector": described(model.corrector),
+        "model_sha256": model.sha256,
+    }
+    seconds = time.perf_counter() - start
+    write_evidence(
+        "correct_cost", claims, settings=settings, seconds=seconds, folder=RESULTS, quick=options.quick
+    )
+
+
+def times_ms(model: Model, seed: int) -> dict[str, np.ndarray]:
+    """Milliseconds per object of the stages on one scene, each repeat in turn; the first one warms up."""
+    scene = demo_scene(seed=seed, objects=7, look_name="clean")
+    decoder, settings = model.network.decoder, replace(model.settings, correction_points=POINTS)
+    codes = model.info.library.codes[:SHAPES]
+    shapes = ActiveShapes.of(decoder, codes)
+    crops = [c for c in cut_all(scene.frame, scene.detections, settings.crop) if isinstance(c, Crop)]
+    prediction = predict(model.network, crops)
+    found = register_all(prediction, crops, model.registration)
+    alive = [i for i, item in enumerate(found) if isinstance(item, Estimate)]
+    starts = [item for item in found if isinstance(item, Estimate)]
+    seen = [crops[i] for i in alive]
+    detections = [scene.detections[i] for i in alive]
+    ends: list[Estimate] = []
+
+    def correct() -> None:
+        aligned = Aligned.of(prediction.take(alive), seen)
+        ends[:] = correct_all(decoder, starts, aligned, shapes=shapes, settings=settings)
+
+    stages: dict[str, Callable[[], object]] = {
+        "network": lambda: predict(model.network, seen),
+        "correct": correct,
+        "certify": lambda: certify_all(decoder, ends, (scene.frame, detections), config=settings.certificate),
+    }
+    rows = [{name: _ms(run) / len(seen) for name, run in stages.items()} for _ in range(REPEATS + 1)]
+    return {name: np.array([row[name] for row in rows[1:]]) for name in stages}
+
+
+def _ms(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return 1000 * (time.perf_counter() - start)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""A pose step that goes most of its way on a few points, and ends on all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from dataclasses import field as default
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from crisp.errors import InputError
+from crisp.geometry.align import MIN_POINTS, scoring_subset
+from crisp.refine.pose_step import PoseStep, PoseStepResult
+from crisp.refine.problem import Observation, State
+from crisp.refine.se3_step import Se3Step
+from crisp.shape.field import SignedDistance
+
+
+@dataclass(frozen=True)
+class CoarseToFine:
+    """Satisfies `PoseStep`: `coarse` on at most `points` points, evenly spaced, then `fine` on all.
+
+    The way is long only at first, and a few hundred points show it as well as a thousand do. Where they did
+    not, the answer may be worse than the start: whoever alternates the steps keeps the better one.
+
+    Args:
+        coarse, fine: steps over the same objective.
+        points: of the first part.
+
+    Raises:
+        InputError: fewer points than a pose needs.
+    """
+
+    coarse: PoseStep = default(default_factory=Se3Step)
+    fine: PoseStep = default(default_factory=lambda: Se3Step(iterations=3))
+    points: int = 250
+
+    def __post_init__(self) -> None:
+        if self.points < MIN_POINTS:
+            raise InputError(f"points must be at least {MIN_POINTS}, got {self.points}.")
+
+    def __call__(self, field: SignedDistance, observation: Observation, state: State) -> PoseStepResult:
+        """See `PoseStep`. Objective and trace are those of the second part; iterations count both."""
+        index, counts = scoring_subset(observation.valid, self.points)
+        few = Observation(_chosen(observation.points_camera, index, counts), counts)
+        first = self.coarse(field, few, replace(state, pnc=_chosen(state.pnc, index, counts)))
+        # Z of the first part has few rows; the second part starts from the pose alone.
+        start = replace(state, T_camera_object=first.state.T_camera_object)
+        second = self.fine(field, observation, start)
+        return replace(second, iterations=first.iterations + second.iterations)
+
+
+def _chosen(
+    points: Float[Tensor, "b n 3"], index: Int[Tensor, "b m"], counts: Bool[Tensor, "b m"]
+) -> Float[Tensor, "b m 3"]:
+    rows = points.gather(1, index[..., None].expand(-1, -1, 3))
+    return torch.where(counts[..., None], rows, 0.0)
