@@ -140,8 +140,7 @@ def test_bad_numbers():
 
 def test_the_plot_is_a_picture(tmp_path):
     path = tmp_path / "course.png"
-    plot_over_keyframes(
-        np.array([1e-9, 2e-9, 0.0]), np.array([0.0, 1e-3, 2e-3]), path, visible_from=2, title="a mug"
-    )
+    lambda_min, mu = np.array([[1e-9, 2e-9, 0.0]]), np.array([[0.0, 1e-3, 2e-3]])
+    plot_over_keyframes(lambda_min, mu, path, labels=["a mug"], visible_from=2)
     assert path.read_bytes().startswith(b"\x89PNG")
     assert path.stat().st_size < 300_000

@@ -95,30 +95,36 @@ def _smallest_eigenvalue(matrix: Float[Tensor, "b j j"]) -> Float[Tensor, " b"]:
 
 
 def plot_over_keyframes(
-    lambda_min: Float[np.ndarray, " n"],
-    mu: Float[np.ndarray, " n"],
+    lambda_min: Float[np.ndarray, "s n"],
+    mu: Float[np.ndarray, "s n"],
     path: Path,
     *,
+    labels: Sequence[str] = ("",),
     visible_from: int | None = None,
-    title: str = "",
 ) -> None:
     """Both measures against the number of keyframes, on logarithmic axes, as an image (Fig. 9).
 
     Args:
-        lambda_min, mu: after 1, 2, ... keyframes.
+        lambda_min, mu: (S, N) after 1, 2, ... N keyframes, for S sets of shapes. What is nine decades below
+            the largest is rounding, and not drawn.
         path: of the image; its ending decides the format.
+        labels: of the S sets.
         visible_from: from which number of keyframes on the telling part is in view; drawn as a line.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7.0, 3.2), layout="constrained")
-    number = np.arange(1, len(mu) + 1)
+    figure = Figure(figsize=(8.0, 3.6), layout="constrained")
+    number = np.arange(1, mu.shape[1] + 1)
     drawn = ((r"$\lambda_{min}(F'F)$ / points, m²", lambda_min), (r"$\mu$ per point", mu))
     for axes, (label, values) in zip(figure.subplots(1, 2), drawn, strict=True):
-        axes.semilogy(number, np.maximum(values, np.finfo(float).tiny), marker="o", markersize=3)
-        axes.set(xlabel="keyframes N", ylabel=label)
+        for row, name in zip(values, labels, strict=True):
+            axes.plot(
+                number, np.where(row > 1e-9 * values.max(), row, np.nan), marker="o", markersize=3, label=name
+            )
+        axes.set(xlabel="keyframes N", ylabel=label, yscale="log")
         axes.grid(alpha=0.3)
         if visible_from is not None:
             axes.axvline(visible_from, color="grey", linestyle="--", linewidth=1)
-    figure.suptitle(title)
+    if any(labels):
+        figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
     figure.savefig(path, dpi=120)
