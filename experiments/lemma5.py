@@ -167,7 +167,11 @@ class Outcome:
 
 
 def solve_both(problem: Problem, starts: int) -> Outcome:
-    values_5, values_7, damped, zs, evaluations = [], [], [], [], []
+    values_5: list[float] = []
+    values_7: list[float] = []
+    damped: list[float] = []
+    zs: list[Tensor] = []
+    evaluations: list[int] = []
     g5, g7 = torch.Generator().manual_seed(5), torch.Generator().manual_seed(7)
     moves_5 = displaced(starts, g5, turn_deg=TURN_DEG, shift_m=SHIFT_M)
     moves_7 = displaced(starts, g7, turn_deg=TURN_DEG, shift_m=SHIFT_M)
@@ -176,7 +180,9 @@ def solve_both(problem: Problem, starts: int) -> Outcome:
         z = object_points(problem.T_true @ moves_7[k : k + 1], problem.observation)
         z_start = z + Z_NOISE_M * torch.randn(z.shape, generator=g7, dtype=torch.float64)
         value, z, count = solve_7(problem, z_start)
-        values_7.append(value), zs.append(z), evaluations.append(count)
+        values_7.append(value)
+        zs.append(z)
+        evaluations.append(count)
         if k < DAMPED_STARTS:
             damped.append(solve_7(problem, z_start, gradient_eps=GRADIENT_EPS)[0])
     z = zs[int(np.argmin(values_7))]
