@@ -95,6 +95,19 @@ def test_a_few_crops_are_learnt_by_heart(
         assert last < 0.2 * first, name
 
 
+def test_half_the_digits_learn_as_well(
+    train: Trainer, tiny_network: CrispNetwork, store: FeatureStore, tmp_path: Path
+) -> None:
+    after = train(tmp_path / "run", replace(STAGE, steps=200, surface_weight=0.0, precision="bfloat16"))
+    assert after["pnc_error_median_m"] < 0.005
+    head = tiny_network.pnc_head
+    assert isinstance(head, TokenPncHead) and head.out.weight.dtype == torch.float32
+    # and the inputs were measured on the way
+    batch = store.batch(np.arange(len(store)), tokens=None, device=torch.device("cpu"))
+    seen = head.token_norm(batch.taps[batch.valid.any(-1)])
+    assert torch.allclose(seen.mean(0), torch.zeros(seen.shape[1]), atol=1e-3)
+
+
 def test_only_the_heads_move(train: Trainer, tiny_network: CrispNetwork, tmp_path: Path) -> None:
     before = {k: v.clone() for k, v in tiny_network.state_dict().items()}
     train(tmp_path / "run")

@@ -62,10 +62,30 @@ def test_the_same_token_elsewhere_decodes_differently_only_with_a_position_embed
     assert torch.equal(first, last)
 
 
-def test_dropout_acts_in_training_only(head: TokenPncHead, features: Features) -> None:
+def test_dropout_acts_in_training_only(token_config: NetworkConfig, features: Features) -> None:
+    often = dataclasses.replace(token_config.head, dropout=0.5)
+    head = TokenPncHead(dataclasses.replace(token_config, head=often)).eval()
     assert torch.equal(head(features), head(features))
     head.train()
     assert not torch.equal(head(features), head(features))
+
+
+def test_the_inputs_are_standardised_as_measured(token_config: NetworkConfig) -> None:
+    """Shifted and stretched features mean the same to a head that measured them; a dead channel stays."""
+    torch.manual_seed(1)
+    head = TokenPncHead(token_config).eval()
+    width = head.token_in.in_features
+    taps, cls = torch.randn(50, width), torch.randn(20, width)
+    taps[:, 0] = 3.0
+    scale, shift = torch.logspace(-2, 2, width), torch.linspace(-5, 5, width)
+    index = torch.arange(16)
+    head.standardise_on(taps, cls)
+    assert torch.allclose(head.token_norm(taps)[:, 1:].std(0, correction=0), torch.ones(width - 1), atol=1e-4)
+    assert torch.equal(head.token_norm(taps)[:, 0], torch.zeros(50))
+    expected = head.forward_tokens(taps[:16], cls[0], index)
+    head.standardise_on(taps * scale + shift, cls * scale + shift)
+    found = head.forward_tokens(taps[:16] * scale + shift, cls[0] * scale + shift, index)
+    assert torch.allclose(found, expected, atol=1e-4)
 
 
 def test_the_unit_scales_the_output(token_config: NetworkConfig, features: Features) -> None:

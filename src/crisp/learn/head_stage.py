@@ -24,6 +24,8 @@ from crisp.networks.model import CrispNetwork
 from crisp.networks.token_head import TokenPncHead
 from crisp.progress import track
 
+STANDARDISED_CROPS = 1024  # with dozens of tokens each, far more than means and deviations need
+
 
 @dataclass(frozen=True, eq=False)
 class KnownShapes:
@@ -61,6 +63,8 @@ def train_heads(
     optimiser = torch.optim.AdamW(heads.parameters(), lr=stage.learning_rate, weight_decay=stage.weight_decay)
     state = run / "heads.state.safetensors"
     start = load_state(state, module=heads, optimiser=optimiser)
+    if start == 0:
+        standardise(network.pnc_head, train)
     for step in track(range(start, stage.steps), "heads", total=stage.steps, done=start):
         for group in optimiser.param_groups:
             group["lr"] = stage.learning_rate * cosine(step, stage.steps)
@@ -79,6 +83,13 @@ def train_heads(
     return validate(network, validation, shapes=shapes)
 
 
+def standardise(head: TokenPncHead, store: FeatureStore) -> None:
+    """Measure the head's inputs on crops from all over the store."""
+    rows = np.linspace(0, len(store) - 1, num=min(len(store), STANDARDISED_CROPS)).astype(int)
+    batch = store.batch(rows, tokens=None, device=head.out.weight.device)
+    head.standardise_on(batch.taps[batch.valid.any(-1)], batch.cls)
+
+
 def _draw(store: FeatureStore, stage: HeadStage, rng: np.random.Generator, device: torch.device) -> Batch:
     indices = rng.integers(len(store), size=stage.batch)
     kept = store.tokens_per_crop
@@ -91,9 +102,10 @@ def _losses(
 ) -> dict[str, Float[Tensor, ""]]:
     head = network.pnc_head
     assert isinstance(head, TokenPncHead)
-    pnc = head.forward_tokens(batch.taps, batch.cls, batch.token_index).flatten(1, 2)
+    with torch.autocast(batch.cls.device.type, torch.bfloat16, enabled=stage.precision == "bfloat16"):
+        pnc = head.forward_tokens(batch.taps, batch.cls, batch.token_index).flatten(1, 2).float()
+        codes = network.shape_head.forward_vector(batch.shape_input).float()
     target, valid = _targets(pnc, batch, shapes)
-    codes = network.shape_head.forward_vector(batch.shape_input)
     wanted = shapes.codes[batch.object_index]
     losses = {
         "pnc": stage.pnc_weight * pnc_loss(pnc, target, valid, zeta=stage.zeta_m),
@@ -160,10 +172,11 @@ def validate(network: CrispNetwork, store: FeatureStore, *, shapes: KnownShapes)
 def _rotation_error_deg(
     pnc: Float[Tensor, "b n 3"], target: Float[Tensor, "b n 3"], valid: Bool[Tensor, "b n"]
 ) -> Float[Tensor, " b"]:
-    """A perfect prediction registers onto its target by the identity."""
+    """A perfect prediction registers onto its target by the identity; what does not register is all wrong."""
     found = register(pnc, target, valid, RegistrationConfig())
     R = found.T_camera_object[:, :3, :3].float()
-    return rotation_angle_deg(R, torch.eye(3, device=R.device).expand_as(R))
+    angle = rotation_angle_deg(R, torch.eye(3, device=R.device).expand_as(R))
+    return torch.where(found.ok, angle, 180.0)
 
 
 def _mean_distance_error(

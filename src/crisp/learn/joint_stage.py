@@ -24,7 +24,10 @@ from crisp.learn.problem import Problem
 from crisp.learn.recipe import JointStage, Recipe
 from crisp.networks.model import CrispNetwork
 from crisp.networks.shape_head import neutral_code
+from crisp.networks.token_head import TokenPncHead
 from crisp.progress import track
+
+STANDARDISED_CROPS = 64
 
 
 def train_jointly(
@@ -52,6 +55,9 @@ def train_jointly(
     symmetries = [SymmetryTargets.of(o.symmetries).to(fabric.device) for o in problem.objects]
     state = run / "joint.state.safetensors"
     done = load_state(state, module=parts, optimiser=optimiser)
+    if done == 0 and isinstance(network.pnc_head, TokenPncHead):
+        seen = source.plain(examples[:STANDARDISED_CROPS]).features
+        network.pnc_head.standardise_on(seen.concatenated_taps().flatten(0, 1), seen.concatenated_cls())
     per_epoch = max(1, len(examples) // stage.batch)
     steps = stage.epochs * per_epoch
     for step in track(range(done, steps), "joint", total=steps, done=done):

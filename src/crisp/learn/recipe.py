@@ -114,6 +114,7 @@ class HeadStage:
         surface_weight: of the signed distance along the predicted code; 0 leaves the decoder out.
         surface_points: samples per crop for that term.
         surface_every: that term is computed at every so many steps.
+        precision: of the heads' arithmetic; weights and losses stay in "float32".
     """
 
     steps: int = 3000
@@ -127,11 +128,13 @@ class HeadStage:
     surface_weight: float = 0.0
     surface_points: int = 64
     surface_every: int = 4
+    precision: str = "float32"
 
     def __post_init__(self) -> None:
         _at_least(self, 1, "steps", "batch", "tokens", "surface_points", "surface_every")
         _at_least(self, 0, "weight_decay", "pnc_weight", "code_weight", "surface_weight")
         _above_zero(self, "learning_rate", "zeta_m")
+        _one_of(self, "precision", PRECISIONS)
 
 
 @dataclass(frozen=True)

@@ -56,10 +56,10 @@ class TokenHeadConfig:
         pnc_unit_m: metres per unit of the last layer's output, so that it works with numbers near 1.
     """
 
-    width: int = 640
-    residual_layers: int = 3
+    width: int = 768
+    residual_layers: int = 4
     pixels_per_token: int = 4
-    dropout: float = 0.2
+    dropout: float = 0.0
     position_embedding: bool = True
     pnc_unit_m: float = 0.1
 

@@ -13,9 +13,36 @@ from torch import Tensor, nn
 from crisp.networks.config import NetworkConfig, TokenHeadConfig
 from crisp.networks.features import Features
 
+LEAST_DEVIATION = 1e-6
+
+
+class Standardise(nn.Module):
+    """(x - mean) / deviation, channel by channel, both measured once on training features.
+
+    The taps' sizes differ by 40 times between the shallowest and the deepest, and single channels stand out
+    by ten times more: a norm over a whole token would leave the shallow taps next to nothing.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("deviation", torch.ones(channels))
+
+    @torch.no_grad()
+    def measure(self, x: Float[Tensor, "n c"]) -> None:
+        """Take mean and deviation from rows of features; a channel that never changes is left unscaled."""
+        deviation = x.std(0, correction=0)
+        self.mean.copy_(x.mean(0))
+        self.deviation.copy_(torch.where(deviation > LEAST_DEVIATION, deviation, 1.0))
+
+    def forward(self, x: Float[Tensor, "*batch c"]) -> Float[Tensor, "*batch c"]:
+        return (x - self.mean) / self.deviation
+
 
 class TokenPncHead(nn.Module):
     """Four taps and the class tokens -> a small square of PNC pixels per token.
+
+    `standardise_on` must see training features once before the head is trained.
 
     Raises:
         TypeError: the configuration's head is not a token head.
@@ -30,17 +57,28 @@ class TokenPncHead(nn.Module):
         self.pixels_per_token = head.pixels_per_token
         self.pnc_unit_m = head.pnc_unit_m
         tapped = 4 * config.backbone.width
-        self.token_norm = nn.LayerNorm(tapped)
+        self.token_norm = Standardise(tapped)
         self.token_in = nn.Linear(tapped, head.width)
-        self.cls_norm = nn.LayerNorm(tapped)
+        self.cls_norm = Standardise(tapped)
         self.cls_in = nn.Linear(tapped, head.width, bias=False)
         # Row and column embeddings add up to the position's: 2 x side instead of side^2 vectors to learn.
         sides = (self.tokens_per_side, head.width)
         self.row = nn.Parameter(torch.zeros(sides)) if head.position_embedding else None
         self.column = nn.Parameter(torch.zeros(sides)) if head.position_embedding else None
+        self.norms = nn.ModuleList(nn.LayerNorm(head.width) for _ in range(head.residual_layers))
         self.hidden = nn.ModuleList(nn.Linear(head.width, head.width) for _ in range(head.residual_layers))
         self.dropout = nn.Dropout(head.dropout)
         self.out = nn.Linear(head.width, 3 * head.pixels_per_token**2)
+
+    def standardise_on(self, taps: Float[Tensor, "n c"], cls: Float[Tensor, "m c"]) -> None:
+        """Measure the inputs' means and deviations.
+
+        Args:
+            taps: (N, 4 D) tokens of many crops.
+            cls: (M, 4 D) class tokens.
+        """
+        self.token_norm.measure(taps)
+        self.cls_norm.measure(cls)
 
     def forward(self, features: Features) -> Float[Tensor, "b g g 3"]:
         """PNC maps (B, G, G, 3), metres, G = pixels_per_token x tokens_per_side."""
@@ -71,8 +109,8 @@ class TokenPncHead(nn.Module):
             row = token_index.div(side, rounding_mode="floor")
             x = x + self.row[row] + self.column[token_index - row * side]
         x = self.dropout(nn.functional.gelu(x))
-        for layer in self.hidden:
-            x = x + self.dropout(nn.functional.gelu(layer(x)))
+        for norm, layer in zip(self.norms, self.hidden, strict=True):
+            x = x + self.dropout(nn.functional.gelu(layer(norm(x))))
         return self.pnc_unit_m * self.out(x).unflatten(-1, (-1, 3))
 
 
