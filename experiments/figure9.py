@@ -203,12 +203,13 @@ def main() -> None:
         "distance_m": DISTANCE_M,
         "poses": "true",
         "flat_handle_share": FLAT,
+        "least_mu_in_ratios": TINY,
         "fit_iterations": iterations,
         "fitted_codes_mean_off_surface_mm": off_mm,
         "model_sha256": load_model("bundled").sha256,
         "figure": picture.name,
     }
-    claims = [claim for c in courses for claim in claims_of(c)]
+    claims = [claim for c in courses for claim in claims_of(c, quick=quick)]
     seconds = time.perf_counter() - start
     write_evidence("figure9", claims, settings=settings, seconds=seconds, folder=RESULTS, quick=quick)
 
@@ -239,11 +240,14 @@ def _decoder(count: int, points: int, iterations: int) -> tuple[list[Course], li
     ], off_mm
 
 
-def claims_of(found: Course) -> list[Claim]:
+def claims_of(found: Course, *, quick: bool) -> list[Claim]:
     mu, first = found.values("mu"), found.visible_from
     typical, last = found.rise()
     name = found.name
-    goal = "report" if name.endswith("library") else ">= 10"
+    # 60 iterations fit no code well enough to prove anything.
+    goal = "report" if quick or name.endswith("library") else ">= 10"
+    if float(np.median(mu[: first - 1])) < TINY:
+        name += f" (mu is 0 before: {TINY:g} taken)"
     return [
         Claim(f"{name}: rise of mu, median of the keyframes with the handle in view over those before", goal,
               typical, unit="times"),
