@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 import pytest
 import trimesh
+from family import built, family
 from scipy.spatial import cKDTree
 
 from crisp.data.procedural import names, object_model
@@ -17,7 +18,6 @@ from crisp.data.procedural.solids import block, lathe, rod, tube
 from crisp.errors import InputError
 from crisp.objects import ObjectModel
 
-built = cache(object_model)
 SYMMETRIC = ("bottle_plain", "bowl_plain", "can_striped", "box_tissues", "satellite_twin")
 
 
@@ -50,7 +50,7 @@ def turn_about(axis: np.ndarray, angle_deg: float) -> np.ndarray:
 
 
 def test_the_family_is_as_large_and_varied_as_promised() -> None:
-    models = [built(name) for name in names()]
+    models = family()
     diagonals = [np.linalg.norm(np.ptp(model.mesh.vertices, axis=0)) for model in models]
     assert len(models) == len(set(names())) >= 25
     assert len({model.kind for model in models}) >= 9
