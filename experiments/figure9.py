@@ -34,7 +34,7 @@ from crisp.data.procedural import object_model
 from crisp.data.sdf_samples import SdfSampleConfig, sdf_samples
 from crisp.evaluate.evidence import Claim, write_evidence
 from crisp.geometry.camera import Camera
-from crisp.model import load_model
+from crisp.model import Model, load_model
 from crisp.networks.decoder import FilmSirenDecoder
 from crisp.refine.active_shape import ActiveShapes, ShapeGram, shape_gram
 from crisp.refine.degeneracy import Degeneracy, over_keyframes, plot_over_keyframes
@@ -182,7 +182,8 @@ def main() -> None:
     start = time.perf_counter()
     count, points, iterations = (14, 150, 60) if quick else (24, 400, 500)
     courses = [_analytic(count, points)]
-    fitted, off_mm = _decoder(count, points, iterations)
+    model = load_model("bundled", device="cpu")
+    fitted, off_mm = _decoder(model, count, points, iterations=iterations)
     courses += fitted
     picture = RESULTS / f"figure9{'_quick' if quick else ''}.png"
     RESULTS.mkdir(exist_ok=True)
@@ -206,7 +207,7 @@ def main() -> None:
         "least_mu_in_ratios": TINY,
         "fit_iterations": iterations,
         "fitted_codes_mean_off_surface_mm": off_mm,
-        "model_sha256": load_model("bundled").sha256,
+        "model_sha256": model.sha256,
         "figure": picture.name,
     }
     claims = [claim for c in courses for claim in claims_of(c, quick=quick)]
@@ -220,8 +221,7 @@ def _analytic(count: int, points: int) -> Course:
     return course("analytic", mugs, codes, seen=seen, axis_x_m=0.0, points=points)
 
 
-def _decoder(count: int, points: int, iterations: int) -> tuple[list[Course], list[float]]:
-    model = load_model("bundled", device="cpu")
+def _decoder(model: Model, count: int, points: int, *, iterations: int) -> tuple[list[Course], list[float]]:
     decoder, library = model.network.decoder, model.info.library
     decoder.requires_grad_(False)
     mesh = object_model(MUG).mesh
