@@ -146,8 +146,17 @@ def model(flat_checkpoint: Path) -> Model:
     return load_model(flat_checkpoint, device="cpu")
 
 
-def test_judging_holds_each_label_against_its_estimate(model: Model, bop_root: Path) -> None:
-    dataset = BopDataset(bop_root, "train")
+@pytest.fixture(scope="module")
+def one_scene(bop_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A third of the small set: two frames of a brick and a can."""
+    root = tmp_path_factory.mktemp("scene") / "tiny"
+    shutil.copytree(bop_root / "models", root / "models")
+    shutil.copytree(bop_root / "train" / "000000", root / "train" / "000000")
+    return root
+
+
+def test_judging_holds_each_label_against_its_estimate(model: Model, one_scene: Path) -> None:
+    dataset = BopDataset(one_scene, "train")
     quick = replace(model, corrector=None, meshing=MeshConfig(resolution=32))
     rows = judge(replace(quick, certificate=measuring(CertificateConfig())), dataset)
     assert len(rows) == sum(len(dataset.instances(key)) for key in dataset.keys)
@@ -161,25 +170,25 @@ def test_judging_holds_each_label_against_its_estimate(model: Model, bop_root: P
 
 
 def test_calibrating_writes_bounds_that_the_model_then_uses(
-    flat_checkpoint: Path, bop_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    flat_checkpoint: Path, one_scene: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Judged, "right", property(lambda row: True))
     out = tmp_path / "calibration.json"
-    data = ["--dataset", str(bop_root), "--split", "train"]
+    data = ["--dataset", str(one_scene), "--split", "train"]
     arguments = ["calibrate", *data, "--weights", str(flat_checkpoint)]
     with pytest.raises(SystemExit) as left:
-        main([*arguments, "--target", "0.5", "--out", str(out)])
+        main([*arguments, "--target", "0.2", "--out", str(out)])
     assert left.value.code == 0
     content = json.loads(out.read_text())
     sha256 = load_model(flat_checkpoint).sha256
     assert content["model_sha256"] == sha256
-    assert content["evidence"]["instances"] == 12 and content["evidence"]["right_instances"] == 12
-    assert content["evidence"]["chosen"]["interval"][0] >= 0.5
+    assert content["evidence"]["instances"] == 4 and content["evidence"]["right_instances"] == 4
+    assert content["evidence"]["chosen"]["interval"][0] >= 0.2
     assert {"residual in metres", "residual in diameters", "free space", "minus mu"} < set(
         content["evidence"]["curves"]
     )
     config = read_calibration(out, model_sha256=sha256)
-    assert config.calibration == "calibrated on 12 instances of tiny/train"
+    assert config.calibration == "calibrated on 4 instances of tiny/train"
     assert (config.eps_m is None) != (config.eps_share is None)
 
 
