@@ -91,7 +91,9 @@ def test_the_pose_alone_where_no_shape_step_is_given() -> None:
 class Spoils:
     """A shape step that proposes worse and worse shapes."""
 
-    def __call__(self, field: object, pnc: Tensor, valid: Tensor, *, basis: ShapeBasis) -> ShapeFit:
+    def __call__(
+        self, field: object, pnc: Tensor, valid: Tensor, *, basis: ShapeBasis, start: Tensor | None = None
+    ) -> ShapeFit:
         worse = 3 * basis.network
         return ShapeFit(worse, torch.ones(len(pnc), 1), torch.full((len(pnc),), 1.0))
 

@@ -167,7 +167,7 @@ class _Course:
         if task.pool is not None:
             pnc = torch.cat([pnc, task.pool.pnc], dim=1)
             valid = torch.cat([valid, task.pool.valid], dim=1)
-        fit = self.plan.shape_step(task.field, pnc, valid, basis=task.basis)
+        fit = self.plan.shape_step(task.field, pnc, valid, basis=task.basis, start=state.shape_code)
         found = State(state.pnc, state.T_camera_object, fit.shape_code)
         better = self._accept(index, task, found)
         self.reshaped[index[better]] = True
