@@ -31,6 +31,8 @@ lint: install
 bench: install
 	$(BIN)/python -m benchmarks.registration
 	$(BIN)/python -m benchmarks.meshing
+	$(BIN)/python -m benchmarks.shape_qp
+	$(BIN)/python -m benchmarks.correct_cost
 
 clean:
 	rm -rf $(VENV) $(OUT)
