@@ -77,10 +77,10 @@ def overlay(
     colours = [colour_of(item.number) for item in drawn]
     covered = (raster.owner != NOBODY)[..., None]
     mixed = np.where(covered, (1 - OPACITY) * base + OPACITY * raster.shaded(colours), base)
-    edge = _borders(raster)
+    edge = borders(raster)
     mixed[edge] = np.array([*colours, (0, 0, 0)], dtype=np.float64)[raster.owner[edge]]
     if truth:
-        line = _borders(rasterise(truth, large))
+        line = borders(rasterise(truth, large))
         mixed[binary_dilation(line)] *= SHADE  # sets white off from white things
         mixed[line] = WHITE
     picture = Image.fromarray(np.clip(mixed, 0, 255).astype(np.uint8))
@@ -98,7 +98,7 @@ def overlay(
     return np.array(picture)
 
 
-def _borders(raster: Raster) -> Bool[np.ndarray, "h w"]:
+def borders(raster: Raster) -> Bool[np.ndarray, "h w"]:
     """Pixels of surfaces next to another surface or to none, two pixels wide."""
     owner = raster.owner
     differs = np.zeros(owner.shape, dtype=bool)

@@ -61,6 +61,12 @@ def smooth(mesh: Mesh) -> ShadedMesh:
     return shade(TexturedMesh(mesh.vertices, mesh.faces, uv, np.zeros((1, 1, 3), dtype=np.uint8)))
 
 
+def bare(mesh: Mesh) -> ShadedMesh:
+    """A mesh without normals: for its outline alone, where `smooth` would be most of the work."""
+    zeros = np.zeros_like(mesh.vertices, dtype=np.float64)
+    return ShadedMesh(mesh.vertices, mesh.faces, zeros[:, :2], zeros)
+
+
 def enlarged(camera: Camera, factor: int) -> Camera:
     """The camera of the same view with `factor` times the pixels along each side."""
     K = camera.K.copy()
