@@ -5,25 +5,31 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 import trimesh
 from rich.console import Console
 from scipy.spatial.transform import Rotation
 
 from crisp import demo
-from crisp.demo import DemoScene, KnownObject, choose_objects, demo_scene, run_demo, score
+from crisp.demo import DemoScene, KnownObject, choose_objects, demo_scene, is_right, run_demo, score
 from crisp.errors import InputError
 from crisp.geometry.align import RegistrationConfig
 from crisp.metrics.shape import sampling_floor
 from crisp.model import Model
+from crisp.networks.config import preset
 from crisp.objects import ObjectModel, Symmetries, TexturedMesh
+from crisp.refine.certificate import CertificateConfig
 from crisp.render.viewpoints import Viewpoints
+from crisp.results import Truth
+from crisp.shape.field import AnalyticBox
 from crisp.shape.mesh import MeshConfig
-from crisp.types import Detection, Frame, Mesh, Result
+from crisp.types import Certificate, CorrectionSummary, Detection, Frame, Mesh, Result
 
 SMALL = Viewpoints(
     width=96,
@@ -35,30 +41,63 @@ SMALL = Viewpoints(
 )
 
 
+BLOCK_M = (0.1, 0.15, 0.2)
+
+
 def block(name: str, kind: str, symmetries: Symmetries | None = None) -> ObjectModel:
-    solid = trimesh.creation.box((0.1, 0.15, 0.2))
+    solid = trimesh.creation.box(BLOCK_M)
     vertices, faces = np.array(solid.vertices), np.array(solid.faces)
     surface = TexturedMesh(vertices, faces, np.zeros((8, 2)), np.full((2, 2, 3), 200, dtype=np.uint8))
     return ObjectModel(name, kind, Mesh(vertices, faces), surface, symmetries or Symmetries())
 
 
+OFF_M = 0.03
+
+
 class Oracle(Model):
-    """Knows the truth of one scene, and fails where it is told to."""
+    """Knows the truth of one scene, in which all shapes are one block, and fails where it is told to.
+
+    Its network alone is 3 cm too far away with every object; it certifies all of them but the first.
+    """
+
+    device = torch.device("cpu")
 
     def __init__(self, scene: DemoScene, *, fail: int | None = None) -> None:
-        known = {"scene": scene, "fail": fail, "name": "oracle", "sha256": "0" * 64}
+        network = SimpleNamespace(decoder=AnalyticBox(), config=preset("small"))
+        known = {"scene": scene, "fail": fail, "name": "oracle", "sha256": "0" * 64, "network": network}
         settings = {"registration": RegistrationConfig(), "meshing": MeshConfig()}
+        settings |= {"corrector": None, "certificate": CertificateConfig()}
         for key, value in (known | settings | {"info": SimpleNamespace(name="oracle")}).items():
             object.__setattr__(self, key, value)
+
+    def with_correction(self, name: str) -> Oracle:
+        if name == "none":
+            for key in ("corrector", "certificate"):
+                object.__setattr__(self, key, None)
+        return self
 
     def estimate(self, frame: Frame, masks: Sequence[np.ndarray | Detection]) -> list[Result]:
         assert len(masks) == len(self.scene.objects)  # type: ignore[attr-defined]
         return [
             Result(status="too_few_points", message="too few points of it were measured.")
             if index == self.fail  # type: ignore[attr-defined]
-            else Result(status="ok", T_camera_object=known.T_camera_object, mesh=known.model.mesh)
+            else self.found(index, known)
             for index, known in enumerate(self.scene.objects)  # type: ignore[attr-defined]
         ]
+
+    def found(self, index: int, known: KnownObject) -> Result:
+        T, code = known.T_camera_object, np.array(BLOCK_M, dtype=np.float32) / 2
+        result = Result(
+            "ok", T_camera_object=T, mesh=known.model.mesh, shape_code=code, box_px=(0, 0, 96, 72)
+        )
+        if self.certificate is None:
+            return result
+        start = T.copy()
+        start[2, 3] += OFF_M
+        summary = CorrectionSummary("converged", "it stopped.", 1, 0.01, 0.0, start, code, 0.0, 1.0)
+        reasons = () if index else ("it is the first.",)
+        verdict = Certificate(not reasons, 0.0, 0.01, 0.98, 100, 1.0, reasons=reasons)
+        return replace(result, correction=summary, certificate=verdict)
 
 
 @pytest.fixture(scope="module")
@@ -70,12 +109,17 @@ def scene() -> DemoScene:
 
 
 def run(
-    scene: DemoScene, out: Path, monkeypatch: pytest.MonkeyPatch, *, fail: int | None = None
+    scene: DemoScene,
+    out: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    fail: int | None = None,
+    correct: str = "default",
 ) -> tuple[Path, str]:
     monkeypatch.setattr(demo, "load_model", lambda source: Oracle(scene, fail=fail))
     monkeypatch.setattr(demo, "demo_scene", lambda **asked: scene)
     console = Console(file=io.StringIO(), width=120)
-    report = run_demo(out, console=console)
+    report = run_demo(out, correct=correct, console=console)
     return report, console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -109,6 +153,42 @@ def test_a_right_estimate_has_no_error_and_all_files_are_written(
     assert str(report) in printed
 
 
+def test_the_network_alone_is_scored_too_and_verdicts_are_held_against_the_truth(
+    scene: DemoScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report, printed = run(scene, tmp_path / "out", monkeypatch)
+    objects = json.loads((tmp_path / "out" / "results.json").read_text())["frames"][0]["objects"]
+    for entry in objects:
+        # Nearest distances to a body that was moved by 3 cm: no point has more.
+        assert 0.005 < entry["errors_start"]["add_s_m"] <= OFF_M
+        assert entry["errors_start"]["translation_m"] == pytest.approx(OFF_M)
+        assert entry["errors_start"]["chamfer_m"] == entry["errors"]["chamfer_m"]
+    page = report.read_text()
+    assert "not certified</span> <span" in page and "although it is right" in page
+    assert "it is the first." in page and "and it is right" in page
+    assert [words in printed for words in ("no, right", "yes, right", "1, 1 right")] == [True] * 3
+
+
+def test_without_a_corrector_nothing_is_said_of_before(
+    scene: DemoScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report, printed = run(scene, tmp_path / "out", monkeypatch, correct="none")
+    content = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert content["settings"]["demo"]["correct"] == "none"
+    for entry in content["frames"][0]["objects"]:
+        assert "errors_start" not in entry and entry["correction"] is None
+    assert "→" not in printed and "certified" not in printed and "certified" not in report.read_text()
+
+
+def test_right_is_what_a_certificate_claims() -> None:
+    """The block's diameter is sqrt(0.1^2 + 0.15^2 + 0.2^2) = 0.2693 m: 26.9 mm and 13.5 mm are the bounds."""
+    known = KnownObject(block("a", "a"), np.eye(4), 1.0)
+    cases = {(0.0269, 0.0134): True, (0.0271, 0.0134): False, (0.0269, 0.0136): False, (0.0269, None): False}
+    for (add_s_m, chamfer_m), right in cases.items():
+        assert is_right(Truth(add_s_m, 90.0, 1.0, chamfer_m), known) is right
+    assert not is_right(None, known)
+
+
 def test_a_failed_object_is_reported_as_failed_everywhere(
     scene: DemoScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,8 +197,8 @@ def test_a_failed_object_is_reported_as_failed_everywhere(
     assert entry["status"] == "too_few_points"
     assert "errors" not in entry
     assert "too_few_points" in printed
-    # The median of one right and one failed object is not a number that could be shown.
-    assert [line.count("-") for line in printed.splitlines() if "median" in line] == [3]
+    # The median of one right and one failed object is not a number that could be shown, before or after.
+    assert [line.count("-") for line in printed.splitlines() if "median" in line] == [6]
     assert "too few points of it were measured." in report.read_text()
 
 

@@ -69,7 +69,14 @@ def demo(config: Demo) -> int:
     """Render, estimate, score, report."""
     from crisp.demo import run_demo
 
-    run_demo(config.out, weights=config.weights, seed=config.seed, objects=config.objects, look=config.look)
+    run_demo(
+        config.out,
+        weights=config.weights,
+        seed=config.seed,
+        objects=config.objects,
+        look=config.look,
+        correct=config.correct,
+    )
     return 0
 
 
@@ -79,7 +86,16 @@ def estimate(config: Estimate) -> int:
     if config.dataset is not None:
         if any(path is not None for path in own) or config.masks:
             raise InputError("give either --dataset or --rgb, --depth, --camera and --masks, not both.")
-        return _predict(config.dataset, config.split, config.out, config.weights, config.frames)
+        return predict(
+            Predict(
+                dataset=config.dataset,
+                out=config.out,
+                split=config.split,
+                weights=config.weights,
+                frames=config.frames,
+                correct=config.correct,
+            )
+        )
     if config.rgb is None or config.depth is None or config.camera is None or not config.masks:
         raise InputError("give --rgb, --depth, --camera and --masks, or --dataset.")
     return _estimate_frame(config, config.rgb, config.depth, config.camera)
@@ -88,35 +104,32 @@ def estimate(config: Estimate) -> int:
 def _estimate_frame(config: Estimate, rgb: Path, depth: Path, camera: Path) -> int:
     from crisp.frame_files import read_detection
     from crisp.model import load_model
-    from crisp.report import Origin, write_report
+    from crisp.report import compare, origin_of, write_report
     from crisp.results import FrameResults, ResultsWriter
     from crisp.types import Frame
 
     frame = Frame.from_files(rgb, depth, camera)
     detections = [read_detection(path) for path in config.masks]
-    model = load_model(config.weights)
+    model = load_model(config.weights).with_correction(config.correct)
     writer = ResultsWriter(config.out, model, {"masks": [path.name for path in config.masks]})
     results = model.estimate(frame, detections)
     writer.add(FrameResults(frame.frame_id, frame.camera, results))
     path = writer.write()
-    origin = Origin(model.info.name, model.sha256, {"image": rgb.name})
-    write_report(config.out / "report.html", frame, results, origin=origin)
+    write_report(
+        config.out / "report.html",
+        frame,
+        results,
+        origin=origin_of(model, {"image": rgb.name}, correct=config.correct),
+        comparisons=compare(model, frame, detections, results=results),
+    )
     for mask, result in zip(config.masks, results, strict=True):
         if result.status != "ok":
             print(f"crisp: {mask.name}: {result.message}", file=sys.stderr)
-    print(f"{sum(r.status == 'ok' for r in results)} of {len(results)} objects estimated; see {path}")
+    found = f"{sum(r.status == 'ok' for r in results)} of {len(results)} objects estimated"
+    if model.certificate is not None:
+        found += f", {sum(r.certificate is not None and r.certificate.certified for r in results)} certified"
+    print(f"{found}; see {path}")
     return 2 if any(result.status in BAD_INPUT for result in results) else 0
-
-
-def _predict(dataset: Path, split: str, out: Path, weights: str, frames: int | None) -> int:
-    from crisp.evaluate.predict import predict
-    from crisp.model import load_model
-
-    faults = predict(load_model(weights), dataset, split, out, most_frames=frames)
-    for fault in faults:
-        print(f"crisp: {fault}", file=sys.stderr)
-    print(f"results: {out / 'results.json'}")
-    return 2 if faults else 0
 
 
 def synthesise(config: Synthesise) -> int:
@@ -168,7 +181,15 @@ def train(config: Train) -> int:
 
 def predict(config: Predict) -> int:
     """Predictions of a whole BOP split into a file."""
-    return _predict(config.dataset, config.split, config.out, config.weights, config.frames)
+    from crisp.evaluate.predict import predict
+    from crisp.model import load_model
+
+    model = load_model(config.weights).with_correction(config.correct)
+    faults = predict(model, config.dataset, config.split, config.out, most_frames=config.frames)
+    for fault in faults:
+        print(f"crisp: {fault}", file=sys.stderr)
+    print(f"results: {config.out / 'results.json'}")
+    return 2 if faults else 0
 
 
 def score(config: Score) -> int:

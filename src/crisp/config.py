@@ -26,6 +26,8 @@ class Demo:
     """How many objects stand on the table."""
     look: Literal["clean", "hard"] = "clean"
     """Light and sensor: mild and exact, or strong and faulty."""
+    correct: str = "default"
+    """Settings of the corrector by name or TOML file; none for the network alone, without certificates."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Estimate:
     """Only the first so many frames of the split."""
     weights: str = "bundled"
     """Name of a bundled model or a checkpoint folder."""
+    correct: str = "default"
+    """Settings of the corrector by name or TOML file; none for the network alone, without certificates."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,8 @@ class Predict:
     """Name of a bundled model or a checkpoint folder."""
     frames: int | None = None
     """Only the first so many frames."""
+    correct: str = "default"
+    """Settings of the corrector by name or TOML file; none for the network alone, without certificates."""
 
 
 @dataclass(frozen=True)

@@ -6,24 +6,25 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 from jaxtyping import Float
 from rich.console import Console
-from rich.table import Table
 
 from crisp.data.procedural import names, object_model
 from crisp.errors import InputError
+from crisp.evaluate.judge import ADD_S_SHARE, CHAMFER_SHARE
 from crisp.evaluate.score import ADD_S_POINTS
+from crisp.geometry.points import diameter
 from crisp.metrics.pose import add_s, rotation_error_deg, translation_error_m
 from crisp.metrics.shape import chamfer, sample_surface
-from crisp.model import load_model
+from crisp.model import Model, load_model
 from crisp.objects import ObjectModel
 from crisp.render.looks import LookName, look
 from crisp.render.tabletop import pictures
 from crisp.render.viewpoints import Viewpoints
-from crisp.report import ObjectTruth, Origin, write_report
+from crisp.report import Comparison, ObjectTruth, compare, origin_of, write_report
+from crisp.report.console import error_table
 from crisp.results import FrameResults, ResultsWriter, Truth, prepare_folder
 from crisp.types import Detection, Frame, Result
 
@@ -38,7 +39,6 @@ VIEWPOINTS = Viewpoints(
 )
 OBJECTS = 7
 SEED = 3  # for its view, chosen before there was a model to judge it by
-MM = 1000.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +70,7 @@ def run_demo(
     seed: int = SEED,
     objects: int = OBJECTS,
     look: LookName = "clean",
+    correct: str = "default",
     console: Console | None = None,
 ) -> Path:
     """Render, estimate, score, and write `results.json`, meshes and `report.html`.
@@ -80,37 +81,68 @@ def run_demo(
         seed: of the scene; not one that training or held-out sets draw from.
         objects: on the table.
         look: as in `crisp synthesise`.
+        correct: settings of the corrector, as in `Model.with_correction`.
         console: for progress and the table of errors; by default the terminal.
 
     Returns:
         The report's path.
 
     Raises:
-        InputError: unusable weights, a folder that cannot be written, or an impossible number of objects.
+        InputError: unusable weights or settings, a folder that cannot be written, or an impossible number of
+            objects.
     """
     console = console or Console()
     prepare_folder(out)
-    model = load_model(weights)
+    model = load_model(weights).with_correction(correct)
     with console.status(f"rendering {objects} objects on a table"):
         scene = demo_scene(seed=seed, objects=objects, look_name=look)
     with console.status(f"estimating {len(scene.detections)} objects"):
         results = model.estimate(scene.frame, scene.detections)
-    errors = [score(result, known) for result, known in zip(results, scene.objects, strict=True)]
+    with console.status("scoring"):
+        scored = _scored(model, scene, results)
+        truths = _truths(scene, results, scored)
     with console.status("writing the report"):
-        settings = {"demo": {"seed": seed, "objects": objects, "look": look}}
+        settings = {"demo": {"seed": seed, "objects": objects, "look": look, "correct": correct}}
         writer = ResultsWriter(out, model, settings)
-        writer.add(FrameResults(scene.frame.frame_id, scene.frame.camera, results, errors))
+        frame = scene.frame
+        writer.add(FrameResults(frame.frame_id, frame.camera, results, scored.errors, scored.errors_start))
         results_path = writer.write()
         report = write_report(
             out / "report.html",
-            scene.frame,
+            frame,
             results,
-            origin=Origin(model.info.name, model.sha256, {"scene": f"rendered, {look} look, seed {seed}"}),
-            truths=_truths(scene, errors),
+            origin=origin_of(model, {"scene": f"rendered, {look} look, seed {seed}"}, correct=correct),
+            truths=truths,
+            comparisons=scored.comparisons,
         )
-    console.print(error_table(scene, results, errors))
+    console.print(error_table(results, truths))
     console.print(f"results: {results_path}\nreport:  {report}", highlight=False, soft_wrap=True)
     return report
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """What came of a scene's objects, one of each for an object.
+
+    Args:
+        comparisons: with what the network alone had said.
+        errors, errors_start: of the estimate, and of that; None where there is none.
+    """
+
+    comparisons: Sequence[Comparison | None]
+    errors: Sequence[Truth | None]
+    errors_start: Sequence[Truth | None]
+
+
+def _scored(model: Model, scene: DemoScene, results: Sequence[Result]) -> Scored:
+    comparisons = compare(model, scene.frame, scene.detections, results=results)
+    starts = [None if item is None else item.start for item in comparisons]
+    pairs = zip(starts, scene.objects, strict=True)
+    return Scored(
+        comparisons,
+        [score(result, known) for result, known in zip(results, scene.objects, strict=True)],
+        [None if start is None else score(start, known) for start, known in pairs],
+    )
 
 
 def demo_scene(
@@ -172,42 +204,27 @@ def score(result: Result, known: KnownObject) -> Truth | None:
     )
 
 
-def _truths(scene: DemoScene, errors: Sequence[Truth | None]) -> list[ObjectTruth]:
+def is_right(errors: Truth | None, known: KnownObject) -> bool:
+    """Whether an estimate is what a certificate claims: pose and shape within shares of the diameter."""
+    if errors is None or errors.chamfer_m is None:
+        return False
+    across_m = diameter(known.model.mesh.vertices)
+    return errors.add_s_m < ADD_S_SHARE * across_m and errors.chamfer_m < CHAMFER_SHARE * across_m
+
+
+def _truths(scene: DemoScene, results: Sequence[Result], scored: Scored) -> list[ObjectTruth]:
     return [
         ObjectTruth(
             name=known.model.name,
             mesh=known.model.mesh,
             T_camera_object=known.T_camera_object,
             errors=error,
+            errors_start=before,
+            right=None if result.certificate is None else is_right(error, known),
             symmetric=not known.model.symmetries.none,
             visible_share=known.visible_share,
         )
-        for known, error in zip(scene.objects, errors, strict=True)
+        for known, result, error, before in zip(
+            scene.objects, results, scored.errors, scored.errors_start, strict=True
+        )
     ]
-
-
-def error_table(scene: DemoScene, results: Sequence[Result], errors: Sequence[Truth | None]) -> Table:
-    """One line for each object, and the medians, in which a failed object counts as infinitely wrong."""
-    rows = [_figures(error) for error in errors]
-    medians = [median(column) for column in zip(*rows, strict=True)] if rows else [np.inf] * 3
-    caption = "rotations of symmetric objects count up to their symmetry"
-    table = Table(show_footer=True, caption=caption)
-    for name, footer in (("#", ""), ("object", "median"), ("status", "")):
-        table.add_column(name, footer=footer, no_wrap=True)
-    for name, value in zip(("ADD-S mm", "rotation °", "chamfer mm"), medians, strict=True):
-        table.add_column(name, footer=_cell(value), justify="right")
-    for index, (known, result, row) in enumerate(zip(scene.objects, results, rows, strict=True)):
-        table.add_row(str(index), known.model.name, result.status, *map(_cell, row))
-    return table
-
-
-def _figures(error: Truth | None) -> tuple[float, float, float]:
-    """ADD-S in mm, rotation in degrees, chamfer in mm; infinite where there is no estimate."""
-    if error is None:
-        return np.inf, np.inf, np.inf
-    chamfer_m = np.inf if error.chamfer_m is None else error.chamfer_m
-    return MM * error.add_s_m, error.rotation_deg, MM * chamfer_m
-
-
-def _cell(value: float) -> str:
-    return f"{value:.1f}" if np.isfinite(value) else "-"

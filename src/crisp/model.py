@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -26,8 +26,7 @@ from crisp.refine.calibration_file import NAME as CALIBRATION
 from crisp.refine.calibration_file import read_calibration
 from crisp.refine.certificate import CertificateConfig
 from crisp.refine.corrector import Corrector
-from crisp.refine.se3_step import Se3Step
-from crisp.refine.shape_step import ActiveShape
+from crisp.refine.settings import load_correction
 from crisp.shape.mesh import MeshConfig
 from crisp.stages import StageSettings, standard_stages
 from crisp.types import Detection, Frame, Result
@@ -57,7 +56,7 @@ class Model:
     sha256: str
     registration: RegistrationConfig = field(default_factory=RegistrationConfig)
     meshing: MeshConfig = field(default_factory=MeshConfig)
-    corrector: Corrector | None = field(default_factory=lambda: Corrector(Se3Step(), ActiveShape(), rounds=2))
+    corrector: Corrector | None = field(default_factory=lambda: load_correction("default")[0])
     certificate: CertificateConfig | None = field(default_factory=CertificateConfig)
 
     @cached_property
@@ -70,10 +69,14 @@ class Model:
         if len(self.info.library) == 0:
             raise InputError(
                 f"the checkpoint {self.name} has no shape library, which the corrector needs: finish its "
-                "training, or switch the corrector off."
+                "training, or switch the corrector off (--correct none)."
             )
-        device = next(self.network.shape_head.parameters()).device
-        return ActiveShapes.of(self.network.decoder, self.info.library.codes.to(device))
+        return ActiveShapes.of(self.network.decoder, self.info.library.codes.to(self.device))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.network.shape_head.parameters()).device
 
     def estimate(self, frame: Frame, masks: Sequence[np.ndarray | Detection | ObjectFailure]) -> list[Result]:
         """Pose and shape of each masked object.
@@ -89,6 +92,22 @@ class Model:
         detections = [Detection(_boolean(m)) if isinstance(m, np.ndarray) else m for m in masks]
         shapes = self.known_shapes if self.corrector is not None else None
         return estimate(frame, detections, standard_stages(self.network, shapes, self.settings))
+
+    def with_correction(self, name: str) -> Model:
+        """The same model with other settings of the corrector.
+
+        Args:
+            name: "none" for the network alone, without verdicts; else of settings that come with the package
+                ("default", "bcd", "ycbv-lsq", ...), or a TOML file. Where those leave the certificate to the
+                model, it keeps its bounds, which were found with "default".
+
+        Raises:
+            InputError: no such settings, or a file that does not make sense.
+        """
+        if name == "none":
+            return replace(self, corrector=None, certificate=None)
+        corrector, certificate = load_correction(name)
+        return replace(self, corrector=corrector, certificate=certificate or self.certificate)
 
     @property
     def settings(self) -> StageSettings:

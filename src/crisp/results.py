@@ -32,12 +32,18 @@ class Truth:
 
 @dataclass(frozen=True, eq=False)
 class FrameResults:
-    """All results of one frame; `errors` lines up with `results` where the truth is known."""
+    """All results of one frame.
+
+    Args:
+        errors: one for each result where the truth is known; else empty.
+        errors_start: of what the network alone had said, where that was corrected; else empty.
+    """
 
     frame_id: str
     camera: Camera
     results: Sequence[Result]
     errors: Sequence[Truth | None] = field(default=())
+    errors_start: Sequence[Truth | None] = field(default=())
 
 
 class ResultsWriter:
@@ -88,8 +94,9 @@ class ResultsWriter:
             if result.mesh is not None:
                 entry["mesh"] = f"{MESHES}/{frame.frame_id.replace('/', '_')}_{index}.ply"
                 write_ply(result.mesh, self._folder / entry["mesh"])
-            if index < len(frame.errors) and (truth := frame.errors[index]) is not None:
-                entry["errors"] = asdict(truth)
+            for name, errors in (("errors", frame.errors), ("errors_start", frame.errors_start)):
+                if index < len(errors) and (truth := errors[index]) is not None:
+                    entry[name] = asdict(truth)
             objects.append(entry)
         K = [float(v) for v in frame.camera.K.ravel()]
         camera = {"K": K, "width": frame.camera.width, "height": frame.camera.height}

@@ -53,3 +53,10 @@ def estimate(folder: Path, flat_checkpoint: Path, crisp_command: Command) -> Com
         return crisp_command("estimate", *options, "--masks", *(folder / f"mask_{i}.png" for i in range(3)))
 
     return run
+
+
+@pytest.fixture
+def plain_estimate(estimate: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Without corrector and page, which take most of the time and have tests of their own."""
+    monkeypatch.setattr("crisp.report.write_report", lambda *_, **__: None)
+    return lambda **changes: estimate(**{"correct": "none"} | changes)

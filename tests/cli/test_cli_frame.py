@@ -25,9 +25,9 @@ def test_a_good_frame(estimate: Command, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "L"])
-def test_transparent_and_grey_images_work(estimate: Command, folder: Path, mode: str) -> None:
+def test_transparent_and_grey_images_work(plain_estimate: Command, folder: Path, mode: str) -> None:
     Image.open(folder / "rgb.png").convert(mode).save(folder / "rgb.png")
-    said = estimate()
+    said = plain_estimate()
     assert said.code == 0 and [o["status"] for o in objects(folder)] == ["ok"] * 3
 
 
@@ -60,9 +60,9 @@ def test_depth_that_is_no_number(estimate: Command, folder: Path, value: float) 
     refused(estimate(depth=folder / "depth.npy"), "depth.npy", "NaN or infinity")
 
 
-def test_depth_in_metres_from_npy_works(estimate: Command, folder: Path) -> None:
+def test_depth_in_metres_from_npy_works(plain_estimate: Command, folder: Path) -> None:
     np.save(folder / "depth.npy", np.full((H, W), 0.6, np.float32))
-    assert estimate(depth=folder / "depth.npy").code == 0
+    assert plain_estimate(depth=folder / "depth.npy").code == 0
 
 
 def test_eight_bit_depth(estimate: Command, folder: Path) -> None:
@@ -103,7 +103,7 @@ def test_truncated_image(estimate: Command, folder: Path, name: str) -> None:
     ],
 )
 def test_a_bad_mask_harms_its_object_alone(
-    estimate: Command, folder: Path, trouble: str, status: str, words: str
+    plain_estimate: Command, folder: Path, trouble: str, status: str, words: str
 ) -> None:
     path, mask = folder / "mask_1.png", np.zeros((H, W), np.uint8)
     if trouble == "small":
@@ -118,7 +118,7 @@ def test_a_bad_mask_harms_its_object_alone(
         cut_short(path)
     if trouble == "missing":
         path.unlink()
-    said = estimate()
+    said = plain_estimate()
     refused(said, "mask_1.png", words)
     assert "2 of 3 objects estimated" in said.out
     found = objects(folder)

@@ -113,7 +113,8 @@ def test_a_spoilt_frame_and_a_spoilt_mask_harm_no_others(
     shutil.copytree(bop_root, root)
     cut_short(root / "train" / "000000" / "depth" / "000001.png")
     cut_short(root / "train" / "000001" / "mask_visib" / "000000_000001.png")
-    options = ("--dataset", root, "--split", "train", "--weights", flat_checkpoint, "--frames", "3")
+    given = ("--dataset", root, "--split", "train", "--weights", flat_checkpoint)
+    options = (*given, "--frames", "3", "--correct", "none")
     said = crisp_command("estimate", *options, "--out", folder / "out")
     assert said.code == 2
     first, second = said.sentences

@@ -1,18 +1,20 @@
-"""One row of the report for each object: its figures and its pictures."""
+"""One row of the report for each object: what is said of it, and its pictures."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from html import escape
 
 import numpy as np
 from jaxtyping import Float
 
 from crisp.render.overlay import Colour, Extent, Side, colour_of, side_view
+from crisp.render.raster import Posed
+from crisp.render.residuals import Window, residual_picture
 from crisp.render.shading import ShadedMesh
+from crisp.report.facts import facts
 from crisp.report.pictures import TILE_PX, crop_picture, drawing, photograph, pnc_picture
-from crisp.results import Truth
-from crisp.types import Frame, Result
+from crisp.report.shown import Shown, millimetres
+from crisp.types import Frame
 
 SIDES = {
     "front": Side(azimuth_deg=-60.0, elevation_deg=28.0),
@@ -21,66 +23,18 @@ SIDES = {
 TRUTH_COLOUR: Colour = (168, 176, 186)
 WHITE: Colour = (255, 255, 255)
 PAPER: Colour = (244, 245, 247)
-MM = 1000.0
-
-
-@dataclass(frozen=True, eq=False)
-class Shown:
-    """A result with all that the page shows of it; what is unknown is None."""
-
-    number: int
-    result: Result
-    name: str
-    mesh: ShadedMesh | None = None
-    truth_mesh: ShadedMesh | None = None
-    T_camera_truth: Float[np.ndarray, "4 4"] | None = None
-    errors: Truth | None = None
-    symmetric: bool = False
-    visible_share: float | None = None
+QUANTILE = 0.98  # of the distances, where no certificate says another
 
 
 def card(frame: Frame, shown: Shown) -> str:
     """The row of one object; all text that comes from outside is escaped."""
-    red, green, blue = colour_of(shown.number)
-    status = shown.result.status
-    message = f'<p class="message">{escape(shown.result.message)}</p>' if shown.result.message else ""
-    views = _views(frame, shown)
-    few = " four" if shown.truth_mesh is None else ""
+    columns = "" if shown.truth_mesh is None else " compared"
     return f"""<article class="card" id="object-{shown.number}">
-<div>
-<div class="name"><span class="chip" style="background:rgb({red},{green},{blue})">{shown.number}</span>
-<span>{escape(shown.name.replace("_", " "))}</span></div>
-<span class="status {"ok" if status == "ok" else "failed"}">{escape(status.replace("_", " "))}</span>
-{message}
-{_facts(shown)}
-</div>
-<div class="views{few}">
-{"".join(views)}
+{facts(shown)}
+<div class="views{columns}">
+{"".join(_views(frame, shown))}
 </div>
 </article>"""
-
-
-def _facts(shown: Shown) -> str:
-    facts: list[tuple[str, str]] = []
-    if shown.errors is not None:
-        facts.append(("ADD-S", millimetres(shown.errors.add_s_m)))
-        fold = " <i>(symmetric)</i>" if shown.symmetric else ""
-        facts.append((f"Rotation{fold}", f"{shown.errors.rotation_deg:.1f}°"))
-        if shown.errors.chamfer_m is not None:
-            facts.append(("Chamfer", millimetres(shown.errors.chamfer_m)))
-    if shown.result.diameter_m is not None:
-        facts.append(("Diameter", f"{MM * shown.result.diameter_m:.0f} mm"))
-    if shown.result.inlier_share is not None:
-        facts.append(("Inliers", f"{100 * shown.result.inlier_share:.0f} %"))
-    if shown.visible_share is not None:
-        facts.append(("Visible", f"{100 * shown.visible_share:.0f} %"))
-    rows = "".join(f"<dt>{key}</dt><dd>{value}</dd>" for key, value in facts)
-    return f'<dl class="facts">{rows}</dl>' if rows else ""
-
-
-def millimetres(length_m: float) -> str:
-    """A length for people, with a digit that still means something."""
-    return f"{MM * length_m:.1f} mm"
 
 
 def _views(frame: Frame, shown: Shown) -> list[str]:
@@ -90,6 +44,7 @@ def _views(frame: Frame, shown: Shown) -> list[str]:
     pnc = pnc_picture(shown.result)
     if pnc is not None:
         views.append(_figure("coordinates", drawing(pnc), kind="pixels"))
+    views += _residuals(frame, shown)
     meshes = [mesh for mesh in (shown.mesh, shown.truth_mesh) if mesh is not None]
     if shown.mesh is None:
         return views
@@ -101,6 +56,30 @@ def _views(frame: Frame, shown: Shown) -> list[str]:
     return views
 
 
+def _residuals(frame: Frame, shown: Shown) -> list[str]:
+    """Where the measured points lie off the surface: of the network alone, then as corrected."""
+    compared = shown.comparison
+    if compared is None or shown.result.box_px is None:
+        return []
+    T, window = shown.result.T_camera_object, Window.around(shown.result.box_px)
+    entries = [("corrected" if shown.corrected else "estimate", compared.distance_m, shown.mesh, T)]
+    if compared.start is not None and compared.start_distance_m is not None:
+        start = ("network alone", compared.start_distance_m, shown.start_mesh, compared.start.T_camera_object)
+        entries.insert(0, start)
+    certificate = shown.result.certificate
+    quantile = QUANTILE if certificate is None else certificate.quantile
+    views = []
+    for name, distance_m, mesh, pose in entries:
+        posed = None if mesh is None or pose is None else Posed(mesh, pose)
+        image = residual_picture(distance_m, window, frame.camera, posed=posed, background=PAPER)
+        views.append(_figure(name, drawing(image), detail=_within(distance_m, quantile)))
+    return views
+
+
+def _within(distance_m: Float[np.ndarray, "h w"], quantile: float) -> str:
+    return f"{100 * quantile:.0f} % within {millimetres(float(np.nanquantile(distance_m, quantile)))}"
+
+
 def _side(caption: str, mesh: ShadedMesh, side: str, extent: Extent, *, colour: Colour) -> str:
     truth = colour == TRUTH_COLOUR
     background = WHITE if truth else PAPER
@@ -108,8 +87,9 @@ def _side(caption: str, mesh: ShadedMesh, side: str, extent: Extent, *, colour: 
     return _figure(caption, drawing(image), kind="truth" if truth else "")
 
 
-def _figure(caption: str, source: str, *, kind: str = "") -> str:
+def _figure(caption: str, source: str, *, kind: str = "", detail: str = "") -> str:
+    more = f"<br>{escape(detail)}" if detail else ""
     return (
         f'<figure class="{kind}"><img src="{source}" alt="{escape(caption)}">'
-        f"<figcaption>{escape(caption)}</figcaption></figure>\n"
+        f"<figcaption>{escape(caption)}{more}</figcaption></figure>\n"
     )

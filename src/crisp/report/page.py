@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,15 @@ import numpy as np
 from jaxtyping import Float
 
 from crisp.errors import InputError
+from crisp.model import Model
 from crisp.render.overlay import Drawn, Missed, overlay
-from crisp.render.raster import Posed, smooth
-from crisp.report.cards import Shown, card
+from crisp.render.raster import Posed, bare, smooth
+from crisp.report.cards import card
+from crisp.report.comparison import Comparison
 from crisp.report.pictures import depth_colours, photograph
+from crisp.report.shown import Shown
 from crisp.report.style import CSS
-from crisp.report.tables import notes, origin_table, tiles, timing_table
+from crisp.report.tables import legend, notes, origin_table, tiles, timing_table
 from crisp.results import Truth
 from crisp.types import Frame, Mesh, Result
 
@@ -30,6 +33,8 @@ class ObjectTruth:
         name: the object's.
         T_camera_object: (4, 4) the true pose.
         errors: None where there is no estimate to compare.
+        errors_start: of what the network alone had said; None where that is unknown.
+        right: whether the estimate counts as right, as a certificate claims; None where that is unknown.
         symmetric: it has declared symmetries, so rotations that they make equal count as right.
         visible_share: of its silhouette; None where it is unknown.
     """
@@ -38,6 +43,8 @@ class ObjectTruth:
     mesh: Mesh
     T_camera_object: Float[np.ndarray, "4 4"]
     errors: Truth | None
+    errors_start: Truth | None = None
+    right: bool | None = None
     symmetric: bool = False
     visible_share: float | None = None
 
@@ -55,6 +62,18 @@ class Origin:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
+def origin_of(model: Model, settings: Mapping[str, Any], *, correct: str) -> Origin:
+    """The origin of a model's results.
+
+    Args:
+        correct: name of the corrector's settings.
+    """
+    how = {"corrector": correct}
+    if model.certificate is not None:
+        how["certificate"] = model.certificate.calibration
+    return Origin(model.info.name, model.sha256, dict(settings) | how)
+
+
 def write_report(
     path: Path,
     frame: Frame,
@@ -62,6 +81,7 @@ def write_report(
     *,
     origin: Origin,
     truths: Sequence[ObjectTruth | None] = (),
+    comparisons: Sequence[Comparison | None] = (),
     title: str = "Object pose and shape from one RGB-D frame",
 ) -> Path:
     """Write the page of one frame and return its path.
@@ -69,14 +89,18 @@ def write_report(
     Args:
         results: as `Model.estimate` gives them; failed ones appear with their sentence.
         truths: one for each result where anything is known; may be empty.
+        comparisons: with what the network alone had said, as `compare` makes them; may be empty.
 
     Raises:
-        InputError: truths that do not line up with the results, or a path that cannot be written.
+        InputError: truths or comparisons that do not line up with the results, or a path that cannot be
+            written.
     """
-    if truths and len(truths) != len(results):
-        raise InputError(f"there are {len(truths)} truths for {len(results)} results: give one for each.")
-    known = tuple(truths) or (None,) * len(results)
-    shown = [_shown(*item) for item in zip(range(len(results)), results, known, strict=True)]
+    for name, given in (("truths", truths), ("comparisons", comparisons)):
+        if given and len(given) != len(results):
+            raise InputError(f"there are {len(given)} {name} for {len(results)} results: give one for each.")
+    nothing = (None,) * len(results)
+    rows = zip(results, tuple(truths) or nothing, tuple(comparisons) or nothing, strict=True)
+    shown = [_shown(number, *row) for number, row in enumerate(rows)]
     page = _PAGE.format(
         title=escape(title),
         css=CSS,
@@ -86,23 +110,32 @@ def write_report(
         cards="\n".join(card(frame, item) for item in shown),
         timings=timing_table(results),
         origin=origin_table(frame, origin.model_name, origin.model_sha256, origin.settings),
-        notes=notes(any(item.truth_mesh is not None for item in shown)),
+        legend=legend(shown),
+        notes=notes(shown),
     )
     return _write(path, page)
 
 
-def _shown(number: int, result: Result, truth: ObjectTruth | None) -> Shown:
-    mesh = None if result.mesh is None else smooth(result.mesh)
-    if truth is None:
-        return Shown(number, result, mesh=mesh, name=result.label or f"object {number}")
-    return Shown(
+def _shown(number: int, result: Result, truth: ObjectTruth | None, comparison: Comparison | None) -> Shown:
+    start = None if comparison is None else comparison.start
+    own = Shown(
         number,
         result,
-        mesh=mesh,
+        name=result.label or f"object {number}",
+        mesh=None if result.mesh is None else smooth(result.mesh),
+        comparison=comparison,
+        start_mesh=None if start is None or start.mesh is None else bare(start.mesh),
+    )
+    if truth is None:
+        return own
+    return replace(
+        own,
         name=truth.name,
         truth_mesh=smooth(truth.mesh),
         T_camera_truth=truth.T_camera_object,
         errors=truth.errors,
+        errors_start=truth.errors_start,
+        right=truth.right,
         symmetric=truth.symmetric,
         visible_share=truth.visible_share,
     )
@@ -115,6 +148,11 @@ def _lead(shown: Sequence[Shown], origin: Origin) -> str:
         f"<b>{escape(origin.model_name)}</b> estimated where each is, how it is turned, and its whole shape, "
         "the side that the camera cannot see included."
     )
+    if any(item.corrected for item in shown):
+        lead += (
+            " A corrector then moved pose and shape until the measured points lie on the surface, and a "
+            "certificate says which estimates to trust."
+        )
     if any(item.truth_mesh is not None for item in shown):
         lead += " The truth is known here, so every estimate is scored against it."
     return lead
@@ -187,6 +225,7 @@ _PAGE = """<!DOCTYPE html>
 {tiles}
 {scene}
 <h2>Object by object</h2>
+{legend}
 {cards}
 <div class="columns">
 <section><h2>Time</h2>{timings}</section>

@@ -13,7 +13,7 @@ from PIL import Image
 from crisp.types import Frame, Result
 
 PAPER = np.array([244, 245, 247], dtype=np.uint8)  # where a picture has nothing to show
-JPEG_QUALITY = 88
+JPEG_QUALITY = 80
 TILE_PX = 240
 
 

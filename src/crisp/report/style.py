@@ -24,25 +24,31 @@ figure { margin: 0; }
 figure img { display: block; width: 100%; border-radius: 10px; }
 figcaption { color: var(--soft); font-size: 13.5px; margin-top: 5px; line-height: 1.4; }
 .x, .y, .z { font-weight: 700; } .x { color: #e62424; } .y { color: #178a2c; } .z { color: #245af0; }
-.card { display: grid; grid-template-columns: 218px minmax(0, 1fr); gap: 22px; padding: 18px 0;
-  border-top: 1px solid var(--line); align-items: center; }
+.tile em { font-style: normal; font-weight: 650; } em.bad { color: var(--bad); }
+.card { padding: 16px 0 18px; border-top: 1px solid var(--line); }
+.head { display: flex; flex-wrap: wrap; align-items: center; gap: 4px 22px; margin-bottom: 6px; }
 .name { display: flex; align-items: center; gap: 10px; font-size: 18px; font-weight: 650;
   overflow-wrap: anywhere;
   line-height: 1.25; }
 .chip { flex: none; width: 28px; height: 28px; border-radius: 50%; color: #fff; font-size: 14px;
   font-weight: 700;
   display: grid; place-items: center; }
-.status { display: inline-block; margin: 8px 0 6px; padding: 0 9px; border-radius: 99px; font-size: 13px;
-  font-weight: 600; }
-.status.ok { background: #e4f4eb; color: var(--good); } .status.failed { background: #fbe9e7;
-  color: var(--bad); }
-.message { margin: 4px 0 0; font-size: 14.5px; }
-.facts { margin: 0; display: grid; grid-template-columns: auto auto; gap: 1px 12px; font-size: 14.5px;
-  font-variant-numeric: tabular-nums; justify-content: space-between; }
-.facts dt { color: var(--soft); } .facts dd { margin: 0; text-align: right; font-weight: 600; }
-.facts i { font-style: normal; font-size: 12.5px; }
-.views { display: grid; grid-template-columns: repeat(6, minmax(0, 1fr)); gap: 10px; }
-.views.four { grid-template-columns: repeat(4, minmax(0, 200px)); }
+.badge { display: inline-block; padding: 1px 10px; border-radius: 99px; font-size: 14px;
+  font-weight: 650; }
+.badge.good { background: #e4f4eb; color: var(--good); } .badge.bad { background: #fbe9e7;
+  color: var(--bad); } .badge.doubt { background: #fdf1d8; color: #8a5a00; }
+.truthful { font-size: 14px; color: var(--soft); } .truthful.good { color: var(--good); }
+.truthful.bad { color: var(--bad); font-weight: 650; }
+.message { flex: 1 1 340px; font-size: 14.5px; line-height: 1.4; }
+.facts { margin: 0 0 10px; display: flex; flex-wrap: wrap; gap: 1px 26px; font-size: 14.5px;
+  font-variant-numeric: tabular-nums; }
+.facts div { display: flex; gap: 7px; }
+.facts dt { color: var(--soft); } .facts dd { margin: 0; font-weight: 600; }
+.facts i { font-style: normal; font-size: 12.5px; } .was { color: var(--soft); font-weight: 500; }
+.legend { margin: -4px 0 14px; color: var(--soft); font-size: 14.5px; }
+.legend i { display: inline-block; width: 150px; height: 11px; border-radius: 6px; margin: 0 8px; }
+.views { display: grid; grid-template-columns: repeat(6, minmax(0, 200px)); gap: 10px; }
+.views.compared { grid-template-columns: repeat(8, minmax(0, 1fr)); }
 .views figure { text-align: center; }
 .views img { aspect-ratio: 1; object-fit: contain; background: var(--paper); border-radius: 8px; }
 .views .truth img { background: #fff; }
@@ -61,10 +67,10 @@ td.value { overflow-wrap: anywhere; padding-left: 16px; } td.key { color: var(--
 code { font: 13px/1.4 ui-monospace, "SF Mono", Menlo, Consolas, "Liberation Mono", monospace; }
 @media (max-width: 900px) {
   main { padding: 22px 16px 40px; } h1 { font-size: 27px; } .lead { font-size: 16px; }
-  .scene, .columns, .card { grid-template-columns: minmax(0, 1fr); } .card { gap: 12px; }
+  .scene, .columns { grid-template-columns: minmax(0, 1fr); }
   .inputs { grid-template-columns: 1fr 1fr; align-content: start; }
-  .views, .views.four { grid-template-columns: repeat(2, minmax(0, 1fr)); }
-  .facts { justify-content: start; column-gap: 24px; } .tile { flex-basis: 44%; }
+  .views, .views.compared { grid-template-columns: repeat(2, minmax(0, 1fr)); }
+  .tile { flex-basis: 44%; }
 }
 @media print { .card { break-inside: avoid; } }
 """

@@ -2,117 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
-import trimesh
-from PIL import Image
+from page_reader import ORIGIN, SENTENCE, Page, picture
 
 from crisp.errors import InputError
-from crisp.geometry.camera import Camera
-from crisp.report import ObjectTruth, Origin, write_report
+from crisp.report import ObjectTruth, write_report
 from crisp.report.pictures import depth_colours, pnc_colours
-from crisp.results import Truth
-from crisp.types import Frame, Mesh, Result
-
-CAMERA = Camera(np.array([[120.0, 0, 80], [0, 120.0, 60], [0, 0, 1]]), width=161, height=121)
-ORIGIN = Origin("small <b>", "ab" * 32, {"look & light": "clean"})
-SENTENCE = 'no <script>alert("x")</script> motion & no points.'
-
-
-class Page(HTMLParser):
-    """Text by article, and all that a browser would fetch."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.articles: dict[str, str] = {}
-        self.images: dict[str, str] = {}
-        self.tags: set[str] = set()
-        self.fetched: list[str] = []
-        self.text = ""
-        self._article: str | None = None
-        self._in_style = False
-        self.source = path.read_text(encoding="utf-8")
-        self.feed(self.source)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        named = dict(attrs)
-        self.tags.add(tag)
-        self._in_style = tag == "style"
-        self.fetched += [str(v) for k, v in attrs if k in ("src", "href", "srcset", "action", "data")]
-        if tag == "article":
-            self._article = str(named["id"])
-            self.articles[self._article] = ""
-        if tag == "img":
-            self.images[f"{self._article or 'page'}: {named['alt']}"] = str(named["src"])
-
-    def handle_endtag(self, tag: str) -> None:
-        self._in_style = False
-        if tag == "article":
-            self._article = None
-
-    def handle_data(self, data: str) -> None:
-        self.text += "" if self._in_style else data
-        if self._article:
-            self.articles[self._article] += data
-
-
-def picture(source: str) -> np.ndarray:
-    return np.array(Image.open(io.BytesIO(base64.b64decode(source.split(",", 1)[1]))).convert("RGB"))
-
-
-def box(extents_m: tuple[float, float, float]) -> Mesh:
-    solid = trimesh.creation.box(extents_m)
-    return Mesh(np.array(solid.vertices), np.array(solid.faces))
-
-
-def pose(x: float, y: float, z: float) -> np.ndarray:
-    T = np.eye(4)
-    T[:3, 3] = [x, y, z]
-    return T
-
-
-@pytest.fixture
-def frame() -> Frame:
-    rgb = np.full((121, 161, 3), 128, dtype=np.uint8)
-    return Frame(rgb, np.full((121, 161), 1.0, dtype=np.float32), CAMERA, frame_id="000001/000007")
-
-
-@pytest.fixture
-def results() -> list[Result]:
-    pnc = np.zeros((16, 16, 3), dtype=np.float32)
-    pnc[..., 0] = np.linspace(-0.1, 0.1, 16)
-    found = Result(
-        status="ok",
-        T_camera_object=pose(-0.2, 0.0, 1.0),
-        mesh=box((0.2, 0.2, 0.2)),
-        diameter_m=0.346,
-        inlier_share=0.875,
-        box_px=(40, 40, 80, 80),
-        pnc=pnc,
-        valid=np.ones((16, 16), dtype=bool),
-        timing_ms={"crop": 2.0, "network": 90.0, "mesh": 108.0},
-    )
-    failed = Result(status="registration_failed", message=SENTENCE, box_px=(90, 50, 120, 70))
-    unseen = Result(status="mask_empty", message="the mask has no pixel.")
-    return [found, failed, unseen]
-
-
-@pytest.fixture
-def truths() -> list[ObjectTruth | None]:
-    errors = Truth(add_s_m=0.00321, rotation_deg=4.26, translation_m=0.002, chamfer_m=0.00149)
-    true_box = box((0.2, 0.2, 0.21))
-    return [
-        ObjectTruth("tall_box", true_box, pose(-0.19, 0.0, 1.0), errors, visible_share=0.75),
-        ObjectTruth("lost_box", true_box, pose(0.2, 0.0, 1.0), None),
-        None,
-    ]
+from crisp.types import Frame, Result
 
 
 def test_every_object_has_its_row_with_figures_or_the_sentence(
