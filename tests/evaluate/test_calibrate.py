@@ -48,6 +48,14 @@ def spread(count: int, low: float, high: float) -> list[float]:
     return np.linspace(low, high, count).tolist()
 
 
+def test_a_residual_that_costs_nothing_is_tightened() -> None:
+    """All are right, and one residual is far off: the loosest bound would let in any stranger."""
+    found = evidence([*spread(199, 1, 5), 60.0], [True] * 200)
+    bounds = choose(found, target=0.95)
+    assert found.residual(bounds.scale)[found.residual(bounds.scale) < bounds.residual].max() < 0.05
+    assert bounds.certified(found).sum() >= 0.95 * 199
+
+
 def test_the_residual_alone_is_cut_where_the_wrong_ones_begin() -> None:
     # 100 right ones of 1 to 5 mm, 50 wrong ones of 6 to 9 mm. 100 of 100 have an interval from 0.964 up
     # (0.025^(1/100)), so 0.95 is reached with all of them; a few wrong ones are affordable (1 of 101: 0.946).
@@ -55,7 +63,7 @@ def test_the_residual_alone_is_cut_where_the_wrong_ones_begin() -> None:
     bounds = choose(found, target=0.95)
     certified = bounds.certified(found)
     assert point(found, certified).interval[0] >= 0.95
-    assert 97 <= certified.sum() <= 100
+    assert 0.95 * 97 <= certified.sum() <= 100  # tightening may cost a twentieth
     assert bounds.free_space_share == 0.0 and bounds.minus_mu == INF
 
 

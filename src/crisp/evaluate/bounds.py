@@ -7,7 +7,7 @@ instances) reaches a target, with the greatest coverage; of equals, the strictes
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from crisp.metrics.scores import binomial_interval
 Scale = Literal["metres", "diameters"]
 CANDIDATES = {"residual": 100, "free space": 25, "mu": 12}
 UNBOUNDED = np.inf
+TIGHTENING = 0.05  # the share of the certified that a stricter residual may cost
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +96,19 @@ def choose(evidence: Evidence, *, target: float) -> Bounds:
             f"{int(evidence.right.sum())} of {len(evidence.right)} estimates are right; calibrate on more "
             "instances, or ask for less."
         )
-    return max(reached, key=lambda bounds: int(bounds.certified(evidence).sum()))
+    best = max(reached, key=lambda bounds: int(bounds.certified(evidence).sum()))
+    return _tightened(evidence, best, target=target)
+
+
+def _tightened(evidence: Evidence, bounds: Bounds, *, target: float) -> Bounds:
+    """The strictest residual that keeps the target and nearly all of the coverage, the others as they are."""
+    enough = (1 - TIGHTENING) * int(bounds.certified(evidence).sum())
+    for candidate in _candidates(evidence.residual(bounds.scale), CANDIDATES["residual"]):
+        stricter = replace(bounds, residual=min(candidate, bounds.residual))
+        found = point(evidence, stricter.certified(evidence))
+        if found.certified >= enough and found.interval[0] >= target:
+            return stricter
+    return bounds
 
 
 def _best(evidence: Evidence, scale: Scale, *, target: float) -> Bounds | None:

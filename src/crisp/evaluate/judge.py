@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,10 +11,12 @@ from crisp.data.bop import BopDataset, FrameKey, Instance
 from crisp.evaluate.score import TrueModel
 from crisp.model import Model
 from crisp.progress import track
+from crisp.shape.mesh import MeshConfig
 from crisp.types import Certificate, Mesh, Result
 
 ADD_S_SHARE = 0.1
 CHAMFER_SHARE = 0.05
+MESHING = MeshConfig(resolution=80)  # enough to tell whether a shape is within 5 % of its diameter
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ def judge(
         progress: show a bar.
     """
     truths: dict[int, TrueModel] = {}
+    model = replace(model, meshing=MESHING)
     keys = dataset.keys
     shown = track(keys, "judging", total=len(keys)) if progress else keys
     return [row for key in shown for row in _frame(model, dataset, key, min_visib_fract, truths=truths)]

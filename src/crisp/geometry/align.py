@@ -87,7 +87,7 @@ def weighted_procrustes(
         pnc: z, metres, object frame.
         points_camera: x, metres, camera frame.
         weights: not negative; points of weight zero have no influence, but must be finite.
-        gradient_eps: damping: the gradient is short by (gradient_eps / sum of two relative singular values)^2.
+        gradient_eps: the gradient is short by (gradient_eps / sum of two relative singular values)^2.
     """
     total = weights.sum(-1, keepdim=True)
     share = (weights / total.clamp(min=torch.finfo(weights.dtype).tiny)).unsqueeze(-1)

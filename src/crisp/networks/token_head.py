@@ -23,6 +23,9 @@ class Standardise(nn.Module):
     by ten times more: a norm over a whole token would leave the shallow taps next to nothing.
     """
 
+    mean: Float[Tensor, " c"]
+    deviation: Float[Tensor, " c"]
+
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(channels))
