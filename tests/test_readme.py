@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import get_args
 
+import numpy as np
 import pytest
 import tyro
 
@@ -22,9 +23,10 @@ from crisp.cli import VERBS, main
 from crisp.demo import demo_scene
 from crisp.errors import Status
 from crisp.learn import recipe
+from crisp.refine.settings import correction_names
 from crisp.render.viewpoints import Viewpoints
 from crisp.results import _object
-from crisp.types import Result
+from crisp.types import Certificate, CorrectionSummary, Result
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -225,8 +227,25 @@ def test_a_table_shows_the_claims_that_it_names(tmp_path: Path) -> None:
 
 def test_every_field_and_status_of_results_is_documented() -> None:
     text = (ROOT / "docs" / "conventions.md").read_text(encoding="utf-8")
-    for name in [*_object(0, Result(status="ok")), "errors", *get_args(Status)]:
+    for name in [*_object(0, Result(status="ok")), "errors", "errors_start", *get_args(Status)]:
         assert re.search(rf"^\| `{name}` \|", text, re.MULTILINE), name
+
+
+@pytest.mark.parametrize("part", ["correction", "certificate"])
+def test_every_field_of_corrections_and_certificates_is_documented(part: str) -> None:
+    summary = CorrectionSummary("converged", "", 1, 0.0, 0.0, np.eye(4), np.zeros(3), 0.0, 0.0)
+    certificate = Certificate(True, 0.0, 0.01, 0.98, 100, 1.0)
+    written = _object(0, Result(status="ok", correction=summary, certificate=certificate))[part]
+    text = (ROOT / "docs" / "conventions.md").read_text(encoding="utf-8")
+    start = text.index(f"Of each {part}:")
+    firsts = re.findall(r"^\| (`.*?) \|", text[start : text.index("\n\n", text.index("|---", start))], re.M)
+    assert sorted(re.findall(r"`(\w+)`", " ".join(firsts))) == sorted(written)
+
+
+def test_every_setting_of_the_corrector_is_named() -> None:
+    text = (ROOT / "docs" / "conventions.md").read_text(encoding="utf-8")
+    sentence = text[text.index("`--correct NAME`") :].split("\n\n")[0]
+    assert {*correction_names(), "none"} <= set(re.findall(r"`([\w-]+)`", sentence))
 
 
 def test_every_key_of_a_recipe_is_documented() -> None:
