@@ -158,7 +158,7 @@ def test_a_dry_run_leaves_the_folder_to_the_true_one(
 
 
 def test_one_batch_is_learnt_by_heart(arguments: dict[str, str | Path], tmp_path: Path) -> None:
-    arguments["recipe"] = recipe_file(tmp_path, steps=51, every=1000)
+    arguments["recipe"] = recipe_file(tmp_path, steps=101, every=1000)
     assert run(arguments, "--overfit-one-batch") == 0
     for stage, name in (("heads", "pnc"), ("decoder", "loss")):
         first, *_, last = logged(tmp_path / "run", stage, name)
