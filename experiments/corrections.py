@@ -124,12 +124,12 @@ def held_out_set(look: str, options: argparse.Namespace) -> BopDataset:
 
 
 def errors_of(
-    model: Model, dataset: BopDataset, ways: Mapping[str, Corrector | None]
+    model: Model, dataset: BopDataset, ways: Mapping[str, Corrector | None], *, every: int = EVERY
 ) -> dict[str, list[Error]]:
     """The errors of every labelled object of which enough can be seen, under every way of correcting."""
     truths: dict[int, Truth] = {}
     found: dict[str, list[Error]] = {name: [] for name in ways}
-    keys = dataset.keys[::EVERY]
+    keys = dataset.keys[::every]
     for key in track(keys, dataset.split, total=len(keys)):
         for name, errors in _frame(model, dataset, key, ways, truths=truths).items():
             found[name] += errors
@@ -222,7 +222,14 @@ def fall(look: str, what: str, before: Sequence[Error], after: Sequence[Error], 
     )
 
 
-def run_table(name: str, description: str | None, ways: Mapping[str, Corrector | None], goals: Goals) -> None:
+def run_table(
+    name: str,
+    description: str | None,
+    ways: Mapping[str, Corrector | None],
+    goals: Goals,
+    *,
+    every: int = EVERY,
+) -> None:
     """Measure every way on both looks, against the first, and write the evidence file `name`."""
     options = options_of(description)
     start = time.perf_counter()
@@ -230,7 +237,7 @@ def run_table(name: str, description: str | None, ways: Mapping[str, Corrector |
     claims: list[Claim] = []
     first, *others = ways
     for look in LOOKS:
-        errors = errors_of(model, held_out_set(look, options), ways)
+        errors = errors_of(model, held_out_set(look, options), ways, every=every)
         for other in others:
             for what in ("pose", "shape"):
                 goal = goals.get((look, other, what), "report")
@@ -238,7 +245,10 @@ def run_table(name: str, description: str | None, ways: Mapping[str, Corrector |
                 claims.append(fall(title, what, errors[first], errors[other], goal=goal))
         for way in ways:
             claims += summary(look, way, errors[way])
-    settings = settings_of(model, options) | {"ways": {k: described(v) for k, v in ways.items()}}
+    settings = settings_of(model, options) | {
+        "every": every,
+        "ways": {k: described(v) for k, v in ways.items()},
+    }
     seconds = time.perf_counter() - start
     write_evidence(name, claims, settings=settings, seconds=seconds, folder=RESULTS, quick=options.quick)
 
@@ -247,7 +257,6 @@ def settings_of(model: Model, options: argparse.Namespace) -> dict[str, object]:
     """What the figures depend on."""
     return {
         "sets": "held_out's, other seeds than training",
-        "every": EVERY,
         "min_visible": MIN_VISIBLE,
         "masks": "ground truth",
         "points": POINTS,
