@@ -46,6 +46,7 @@ figcaption { color: var(--soft); font-size: 13.5px; margin-top: 5px; line-height
 .facts dt { color: var(--soft); } .facts dd { margin: 0; font-weight: 600; }
 .facts i { font-style: normal; font-size: 12.5px; } .was { color: var(--soft); font-weight: 500; }
 .legend { margin: -4px 0 14px; color: var(--soft); font-size: 14.5px; }
+.legend span { white-space: nowrap; }
 .legend i { display: inline-block; width: 150px; height: 11px; border-radius: 6px; margin: 0 8px; }
 .views { display: grid; grid-template-columns: repeat(6, minmax(0, 200px)); gap: 10px; }
 .views.compared { grid-template-columns: repeat(8, minmax(0, 1fr)); }

@@ -71,9 +71,9 @@ def legend(shown: Sequence[Shown]) -> str:
         return ""
     stops = ", ".join(f"rgb({r},{g},{b})" for r, g, b in residual_shades())
     return (
-        '<p class="legend">Measured points, by their distance from the estimated surface: <span>0</span>'
-        f'<i style="background: linear-gradient(90deg, {stops})"></i>'
-        f"<span>{MM * LIMIT_M:.0f} mm and more</span>. Dark line: the outline of the estimate.</p>"
+        '<p class="legend">Measured points, by their distance from the estimated surface: '
+        f'<span>0<i style="background: linear-gradient(90deg, {stops})"></i>'
+        f"{MM * LIMIT_M:.0f} mm</span> and more. Dark line: the outline of the estimate.</p>"
     )
 
 
