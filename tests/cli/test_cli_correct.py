@@ -43,8 +43,8 @@ def test_the_network_alone(estimate: Command, folder: Path) -> None:
     assert "network alone" not in (folder / "out" / "report.html").read_text()
 
 
-def test_published_settings_are_written_down(estimate: Command, folder: Path) -> None:
-    assert estimate(correct="ycbv-lsq").code == 0
+def test_published_settings_are_written_down(plain_estimate: Command, folder: Path) -> None:
+    assert plain_estimate(correct="ycbv-lsq").code == 0
     used = settings(folder)
     assert used["corrector"]["pose_step"]["kind"] == "ZGradientStep"
     assert used["corrector"]["shape_step"]["one_hot"] is True
