@@ -108,6 +108,7 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
         ("[corector]\n", "mine.toml has an unknown key 'corector'; .* certificate, corrector"),
         (PAIR + "iteration = 3\n", "corrector: pose_step has an unknown key 'iteration'; .*iterations"),
         (PAIR + 'iterations = "ten"\n', "pose_step: iterations must be of type int, got 'ten'"),
+        (PAIR + 'iterations = "none"\n', "pose_step: iterations must be of type int, got 'none'"),
         (PAIR + "iterations = 0\n", "mine.toml: corrector: pose_step: the pose step needs iterations >= 1"),
         (PAIR.replace("Se3Step", "Newton"), "Se3Step or ZGradientStep, got 'Newton'"),
         (
