@@ -136,3 +136,15 @@ def test_the_flat_model_finds_flat_squares(flat_model: Model) -> None:
         assert result.diameter_m == pytest.approx(0.06, abs=0.002)
     with pytest.raises(InputError, match=r"\(H, W\) array"):
         model.estimate(FRAME, [np.zeros((72, 96, 3), bool)])
+
+
+@pytest.mark.parametrize("corrected", [True, False])
+def test_a_frame_in_which_no_object_has_a_pose(flat_model: Model, corrected: bool) -> None:
+    """Predicted points 0.1 m apart, measured ones 10 m: after the registration there is nothing to do."""
+    far = replace(FRAME, depth_m=np.full((72, 96), 45.0, np.float32))
+    mask = np.zeros((72, 96), bool)
+    mask[4:68, 4:92] = True
+    model = flat_model if corrected else replace(flat_model, corrector=None, certificate=None)
+    results = model.estimate(far, [mask, mask])
+    assert [r.status for r in results] == ["registration_failed"] * 2
+    assert all(r.box_px == (4, 4, 92, 68) and r.T_camera_object is None and r.mesh is None for r in results)

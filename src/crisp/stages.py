@@ -126,6 +126,8 @@ class Aligned:
     def of(cls, prediction: Prediction, crops: Sequence[Crop]) -> Aligned:
         # What was predicted in inference mode cannot take part in a gradient; a copy can.
         pnc, code = prediction.pnc.flatten(1, 2).clone(), prediction.shape_code.clone()
+        if not crops:  # no object of the frame has a pose
+            return cls(pnc, Observation(torch.zeros_like(pnc), pnc[..., 0].bool()), code)
         points, valid = _measured(crops, pnc.device)
         return cls(pnc, Observation(points, valid), code)
 
