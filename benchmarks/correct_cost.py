@@ -22,7 +22,7 @@ from crisp.evaluate.evidence import Claim, write_evidence
 from crisp.model import Model, load_model
 from crisp.refine.active_shape import ActiveShapes
 from crisp.results import described
-from crisp.stages import Aligned, certify_all, correct_all, cut_all, predict, register_all
+from crisp.stages import certify_all, correct_all, cut_all, predict, register_all
 from crisp.types import Crop, Estimate
 
 POINTS, SHAPES = 1000, 24
@@ -85,8 +85,8 @@ def times_ms(model: Model, seed: int) -> dict[str, np.ndarray]:
     ends: list[Estimate] = []
 
     def correct() -> None:
-        aligned = Aligned.of(prediction.take(alive), seen)
-        ends[:] = correct_all(decoder, starts, aligned, shapes=shapes, settings=settings)
+        inputs = prediction.take(alive), seen
+        ends[:] = correct_all(decoder, starts, inputs, shapes=shapes, settings=settings)
 
     stages: dict[str, Callable[[], object]] = {
         "network": lambda: predict(model.network, seen),

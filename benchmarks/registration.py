@@ -26,9 +26,9 @@ from crisp.geometry.align import (
     RegistrationConfig,
     draw_samples,
     register,
-    scoring_subset,
     weighted_procrustes,
 )
+from crisp.geometry.subset import scoring_subset
 
 RESULTS = Path(__file__).parent / "results"
 OUTLIERS, NOISE_M, SIZE_M = 0.4, 0.002, 0.2

@@ -26,7 +26,7 @@ from crisp.progress import track
 from crisp.refine.corrector import Corrector
 from crisp.results import described
 from crisp.shape.mesh import MeshConfig
-from crisp.stages import Aligned, correct_all, cut_all, predict, reconstruct, register_all
+from crisp.stages import correct_all, cut_all, predict, reconstruct, register_all
 from crisp.types import Crop, Detection, Estimate, Mesh
 from experiments.held_out import MIN_VISIBLE, SCENES, SEEDS, VIEWS
 
@@ -154,18 +154,18 @@ def _frame(
     registered = register_all(prediction, crops, model.registration)
     alive = [i for i, item in enumerate(registered) if isinstance(item, Estimate)]
     starts = [item for item in registered if isinstance(item, Estimate)]
-    aligned = Aligned.of(prediction.take(alive), [crops[i] for i in alive])
+    seen = prediction.take(alive), [crops[i] for i in alive]
     errors: dict[str, list[Error]] = {}
     for name, corrector in ways.items():
         settings = replace(model.settings, corrector=corrector)
-        ends = correct_all(
-            model.network.decoder, starts, aligned, shapes=model.known_shapes, settings=settings
-        )
+        ends = correct_all(model.network.decoder, starts, seen, shapes=model.known_shapes, settings=settings)
         meshes = reconstruct(model.network.decoder, ends, MESHING)
         by_place = {places[i]: (e, m) for i, e, m in zip(alive, ends, meshes, strict=True)}
         errors[name] = []
         for place, label in enumerate(labels):
-            truth = truths.setdefault(label.object_id, Truth.of(dataset, label.object_id))
+            if label.object_id not in truths:
+                truths[label.object_id] = Truth.of(dataset, label.object_id)
+            truth = truths[label.object_id]
             estimate, mesh = by_place.get(place, (None, None))
             mesh = mesh if isinstance(mesh, Mesh) else None
             errors[name].append(truth.error(key.frame_id, estimate, mesh, label.T_camera_object))

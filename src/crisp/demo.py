@@ -13,7 +13,7 @@ from rich.console import Console
 
 from crisp.data.procedural import names, object_model
 from crisp.errors import InputError
-from crisp.evaluate.judge import ADD_S_SHARE, CHAMFER_SHARE
+from crisp.evaluate.judge import within_claim
 from crisp.evaluate.score import ADD_S_POINTS
 from crisp.geometry.points import diameter
 from crisp.metrics.pose import add_s, rotation_error_deg, translation_error_m
@@ -209,7 +209,7 @@ def is_right(errors: Truth | None, known: KnownObject) -> bool:
     if errors is None or errors.chamfer_m is None:
         return False
     across_m = diameter(known.model.mesh.vertices)
-    return errors.add_s_m < ADD_S_SHARE * across_m and errors.chamfer_m < CHAMFER_SHARE * across_m
+    return within_claim(errors.add_s_m, errors.chamfer_m, diameter_m=across_m)
 
 
 def _truths(scene: DemoScene, results: Sequence[Result], scored: Scored) -> list[ObjectTruth]:

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from crisp.crop import CropConfig, crop
 from crisp.errors import ObjectFailure
-from crisp.geometry.align import RegistrationConfig, register, scoring_subset
+from crisp.geometry.align import RegistrationConfig, register
+from crisp.geometry.subset import scoring_subset, take_points
 from crisp.networks.model import CrispNetwork
 from crisp.pipeline import Stages
 from crisp.refine.active_shape import ActiveShapes, shape_gram
@@ -57,7 +58,7 @@ def standard_stages(network: CrispNetwork, shapes: ActiveShapes | None, settings
         predict=lambda crops: predict(network, crops),
         register=lambda prediction, crops: register_all(prediction, crops, settings.registration),
         correct=lambda estimates, prediction, crops: correct_all(
-            decoder, estimates, Aligned.of(prediction, crops), shapes=shapes, settings=settings
+            decoder, estimates, (prediction, crops), shapes=shapes, settings=settings
         ),
         certify=lambda estimates, frame, detections: certify_all(
             decoder, estimates, (frame, detections), config=settings.certificate
@@ -126,18 +127,14 @@ class Aligned:
     def of(cls, prediction: Prediction, crops: Sequence[Crop]) -> Aligned:
         # What was predicted in inference mode cannot take part in a gradient; a copy can.
         pnc, code = prediction.pnc.flatten(1, 2).clone(), prediction.shape_code.clone()
-        if not crops:  # no object of the frame has a pose
-            return cls(pnc, Observation(torch.zeros_like(pnc), pnc[..., 0].bool()), code)
         points, valid = _measured(crops, pnc.device)
         return cls(pnc, Observation(points, valid), code)
 
     def thinned(self, count: int) -> Aligned:
         """At most `count` points per object, evenly spaced among the valid ones."""
         index, counts = scoring_subset(self.observation.valid, count)
-        rows = index[..., None].expand(-1, -1, 3)
-        points = torch.where(counts[..., None], self.observation.points_camera.gather(1, rows), 0.0)
-        pnc = torch.where(counts[..., None], self.pnc.gather(1, rows), 0.0)
-        return Aligned(pnc, Observation(points, counts), self.network_code)
+        points = take_points(self.observation.points_camera, index, counts)
+        return Aligned(take_points(self.pnc, index, counts), Observation(points, counts), self.network_code)
 
 
 def _measured(crops: Sequence[Crop], device: torch.device) -> tuple[Tensor, Tensor]:
@@ -148,7 +145,7 @@ def _measured(crops: Sequence[Crop], device: torch.device) -> tuple[Tensor, Tens
 def correct_all(
     decoder: SignedDistance,
     estimates: Sequence[Estimate],
-    aligned: Aligned,
+    seen: tuple[Prediction, Sequence[Crop]],
     *,
     shapes: ActiveShapes | None,
     settings: StageSettings,
@@ -156,7 +153,7 @@ def correct_all(
     """All objects of a frame corrected in one batch (method, section 4); as they are without a corrector."""
     if settings.corrector is None or shapes is None or not estimates:
         return list(estimates)
-    aligned = aligned.thinned(settings.correction_points)
+    aligned = Aligned.of(*seen).thinned(settings.correction_points)
     T = torch.stack([item.T_camera_object for item in estimates])
     start = State(aligned.pnc, T, aligned.network_code)
     basis = shapes.basis(decoder, aligned.network_code)

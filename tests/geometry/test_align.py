@@ -6,6 +6,7 @@ import torch
 from crisp.errors import InputError
 from crisp.geometry import align, pose
 from crisp.geometry.align import RegistrationConfig, register, weighted_procrustes
+from crisp.geometry.subset import scoring_subset
 
 SMALL = RegistrationConfig(hypotheses=64)
 
@@ -200,7 +201,7 @@ def test_draws_come_from_valid_points_and_reach_all_of_them():
 
 def test_scoring_subset_is_spread_over_the_valid_points():
     valid = torch.tensor([[True] * 8, [False, True] * 4, [False] * 8])
-    index, counts = align.scoring_subset(valid, 4)
+    index, counts = scoring_subset(valid, 4)
     # Every second of eight; all four of the odd ones; none of none.
     assert index[0].tolist() == [0, 2, 4, 6]
     assert index[1].tolist() == [1, 3, 5, 7]

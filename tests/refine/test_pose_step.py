@@ -8,8 +8,8 @@ import torch
 from crisp.errors import InputError
 from crisp.geometry import pose
 from crisp.geometry.align import weighted_procrustes
-from crisp.refine.pose_step import NO_FIELD, NOT_FINITE, TOO_FEW_POINTS, Posing, mean_rho
-from crisp.refine.problem import Observation, SoftL1, Squares, State, object_points, objective
+from crisp.refine.pose_step import NO_FIELD, NOT_FINITE, TOO_FEW_POINTS, Posing
+from crisp.refine.problem import Observation, SoftL1, Squares, State, mean_rho, object_points, objective
 from crisp.refine.se3_step import Look, Se3Step
 from crisp.refine.z_step import ZGradientStep
 from crisp.shape.field import AnalyticBox, AnalyticSphere

@@ -43,14 +43,17 @@ class Judged:
     @property
     def right(self) -> bool:
         """ADD-S below 10 % and chamfer below 5 % of the diameter."""
-        return (
-            self.add_s_m < ADD_S_SHARE * self.diameter_m and self.chamfer_m < CHAMFER_SHARE * self.diameter_m
-        )
+        return within_claim(self.add_s_m, self.chamfer_m, diameter_m=self.diameter_m)
 
     @property
     def right_in_camera(self) -> bool:
         """Camera-frame chamfer below 5 % of the diameter: for objects that the model has never seen."""
         return self.camera_chamfer_m < CHAMFER_SHARE * self.diameter_m
+
+
+def within_claim(add_s_m: float, chamfer_m: float, *, diameter_m: float) -> bool:
+    """What 'certified' promises: pose and shape within shares of the object's diameter."""
+    return add_s_m < ADD_S_SHARE * diameter_m and chamfer_m < CHAMFER_SHARE * diameter_m
 
 
 def judge(

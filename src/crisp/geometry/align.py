@@ -15,6 +15,7 @@ from torch import Tensor
 
 from crisp.errors import InputError
 from crisp.geometry.pose import apply, from_rotation_translation
+from crisp.geometry.subset import gather_points, scoring_subset, valid_first
 
 MIN_POINTS = 4
 # A second principal spread below this share of the first makes a line, and the turn about a line is free.
@@ -117,35 +118,15 @@ def draw_samples(valid: Bool[Tensor, "b n"], config: RegistrationConfig) -> Int[
     uniform = torch.rand(config.hypotheses, config.sample, generator=generator, dtype=torch.float64)
     count = valid.sum(-1)
     rank = (uniform.to(valid.device) * count[:, None, None]).long()
-    return _valid_first(valid).gather(1, rank.flatten(1)).unflatten(1, tuple(rank.shape[1:]))
-
-
-def _valid_first(valid: Bool[Tensor, "b n"]) -> Int[Tensor, "b n"]:
-    return (~valid).to(torch.uint8).argsort(dim=-1, stable=True)
+    return valid_first(valid).gather(1, rank.flatten(1)).unflatten(1, tuple(rank.shape[1:]))
 
 
 def hypotheses(
     pnc: Float[Tensor, "b n 3"], points_camera: Float[Tensor, "b n 3"], draws: Int[Tensor, "b h s"]
 ) -> Float[Tensor, "b h 4 4"]:
     """The unweighted pose of every draw, all in one batch."""
-    z, x = _gather(pnc, draws), _gather(points_camera, draws)
+    z, x = gather_points(pnc, draws), gather_points(points_camera, draws)
     return weighted_procrustes(z, x, torch.ones_like(z[..., 0]))
-
-
-def _gather(points: Float[Tensor, "b n 3"], index: Int[Tensor, "b ..."]) -> Float[Tensor, "b ... 3"]:
-    flat = index.flatten(1).unsqueeze(-1).expand(-1, -1, 3)
-    return points.gather(1, flat).unflatten(1, tuple(index.shape[1:]))
-
-
-def scoring_subset(valid: Bool[Tensor, "b n"], size: int) -> tuple[Int[Tensor, "b m"], Bool[Tensor, "b m"]]:
-    """At most `size` points per object, evenly spaced among its valid ones: indices, and which count."""
-    wanted = min(size, valid.shape[1])
-    count = valid.sum(-1, keepdim=True)
-    used = count.clamp(max=wanted)
-    k = torch.arange(wanted, device=valid.device).expand(len(valid), -1)
-    counts = k < used
-    rank = torch.where(counts, (k * count) // used.clamp(min=1), 0)
-    return _valid_first(valid).gather(1, rank), counts
 
 
 def truncated_cost(
@@ -260,7 +241,7 @@ def _best_draw(
     drawn = hypotheses(z, x, draw_samples(valid, config))
     subset, counts = scoring_subset(valid, config.scoring_points)
     cost = truncated_cost(
-        drawn, _gather(z, subset), _gather(x, subset), counts=counts, inlier_m=config.inlier_m
+        drawn, gather_points(z, subset), gather_points(x, subset), counts=counts, inlier_m=config.inlier_m
     )
     return drawn[torch.arange(len(drawn), device=drawn.device), cost.argmin(-1)]
 

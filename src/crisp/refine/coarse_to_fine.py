@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from dataclasses import field as default
 
-import torch
-from jaxtyping import Bool, Float, Int
-from torch import Tensor
-
 from crisp.errors import InputError
-from crisp.geometry.align import MIN_POINTS, scoring_subset
+from crisp.geometry.align import MIN_POINTS
+from crisp.geometry.subset import scoring_subset, take_points
 from crisp.refine.pose_step import PoseStep, PoseStepResult
 from crisp.refine.problem import Observation, State
 from crisp.refine.se3_step import Se3Step
@@ -43,16 +40,9 @@ class CoarseToFine:
     def __call__(self, field: SignedDistance, observation: Observation, state: State) -> PoseStepResult:
         """See `PoseStep`. Objective and trace are those of the second part; iterations count both."""
         index, counts = scoring_subset(observation.valid, self.points)
-        few = Observation(_chosen(observation.points_camera, index, counts), counts)
-        first = self.coarse(field, few, replace(state, pnc=_chosen(state.pnc, index, counts)))
+        few = Observation(take_points(observation.points_camera, index, counts), counts)
+        first = self.coarse(field, few, replace(state, pnc=take_points(state.pnc, index, counts)))
         # Z of the first part has few rows; the second part starts from the pose alone.
         start = replace(state, T_camera_object=first.state.T_camera_object)
         second = self.fine(field, observation, start)
         return replace(second, iterations=first.iterations + second.iterations)
-
-
-def _chosen(
-    points: Float[Tensor, "b n 3"], index: Int[Tensor, "b m"], counts: Bool[Tensor, "b m"]
-) -> Float[Tensor, "b m 3"]:
-    rows = points.gather(1, index[..., None].expand(-1, -1, 3))
-    return torch.where(counts[..., None], rows, 0.0)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from crisp.errors import InputError
 from crisp.geometry.align import MIN_POINTS
-from crisp.refine.problem import Kernel, Observation, State, masked_quantile
+from crisp.refine.problem import Observation, State
 from crisp.shape.field import SignedDistance
 
 TOO_FEW_POINTS = "fewer than four points were measured: the pose stays as it was."
@@ -112,22 +112,3 @@ def name_unfit(
     """The reasons, with those of the objects whose objective is not finite where they start."""
     unfit = (solvable & ~start.isfinite()).tolist()
     return tuple(NO_FIELD if bad else reason for bad, reason in zip(unfit, reasons, strict=True))
-
-
-def mean_rho(
-    distance_m: Float[Tensor, "b n"],
-    valid: Bool[Tensor, "b n"],
-    kernel: Kernel,
-    *,
-    trim_quantile: float | None = None,
-) -> Float[Tensor, " b"]:
-    """Mean of rho over the valid points, or over those within the quantile of |distance|.
-
-    The quantile is a number, not a function: a gradient through it would pull the few points that define it
-    instead of all that it lets in.
-    """
-    if trim_quantile is not None:
-        size = distance_m.detach().abs()
-        valid = valid & (size <= masked_quantile(size, valid, trim_quantile)[:, None])
-    counts = valid.sum(-1).clamp(min=1).to(distance_m)
-    return (kernel.rho(distance_m) * valid).sum(-1) / counts

@@ -197,8 +197,7 @@ def objective(
     """
     valid = observation.valid
     points = torch.where(valid[..., None], object_points(state.T_camera_object, observation), 0.0)
-    rho = torch.where(valid, kernel.rho(field(points, state.shape_code)), 0.0)
-    return rho.sum(-1) / observation.counts()
+    return mean_rho(field(points, state.shape_code), valid, kernel)
 
 
 def masked_quantile(
@@ -214,3 +213,22 @@ def masked_quantile(
         below, above = ordered.gather(-1, low), ordered.gather(-1, high)
         found = torch.lerp(below, above, at - low)
         return torch.where(count > 0, found, torch.nan)[:, 0]
+
+
+def mean_rho(
+    distance_m: Float[Tensor, "b n"],
+    valid: Bool[Tensor, "b n"],
+    kernel: Kernel,
+    *,
+    trim_quantile: float | None = None,
+) -> Float[Tensor, " b"]:
+    """Mean of rho over the valid points, or over those within the quantile of |distance|.
+
+    The quantile is a number, not a function: a gradient through it would pull the few points that define it
+    instead of all that it lets in.
+    """
+    if trim_quantile is not None:
+        size = distance_m.detach().abs()
+        valid = valid & (size <= masked_quantile(size, valid, trim_quantile)[:, None])
+    rho = torch.where(valid, kernel.rho(distance_m), 0.0)
+    return rho.sum(-1) / valid.sum(-1).clamp(min=1).to(distance_m)

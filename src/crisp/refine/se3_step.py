@@ -11,8 +11,8 @@ from torch import Tensor
 
 from crisp.errors import InputError
 from crisp.geometry import pose
-from crisp.refine.pose_step import PoseStepResult, Posing, mean_rho, name_unfit, solvable
-from crisp.refine.problem import Kernel, Observation, SoftL1, State, object_points
+from crisp.refine.pose_step import PoseStepResult, Posing, name_unfit, solvable
+from crisp.refine.problem import Kernel, Observation, SoftL1, State, mean_rho, object_points
 from crisp.shape.field import SignedDistance
 
 # With less, a direction that the points leave open (the turn of a ball) follows rounding errors, by radians.
@@ -94,9 +94,8 @@ class Se3Step:
             eased = (damping[index] * torch.where(better, EASE, TIGHTEN)).clamp(min=MIN_DAMPING)
             damping, iterations = damping.index_copy(0, index, eased), iterations + active
             trace.append(objective)
-            if (
-                number < self.iterations and len(rows) > 0
-            ):  # the way back is only for those who go on from here
+            # The way back is only for those who go on from here.
+            if number < self.iterations and len(rows) > 0:
                 lines = lines.put(rows, look.linearised(self.kernel).take(better))
         return _Found(T, iterations, trace)
 

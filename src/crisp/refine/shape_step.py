@@ -15,9 +15,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from crisp.errors import InputError
-from crisp.geometry.align import scoring_subset
+from crisp.geometry.subset import scoring_subset, take_points
 from crisp.refine.active_shape import ShapeGram, shape_gram
-from crisp.refine.problem import Kernel, ShapeBasis, Squares, masked_quantile
+from crisp.refine.problem import Kernel, ShapeBasis, Squares, mean_rho
 from crisp.refine.simplex import project_simplex, simplex_qp
 from crisp.shape.field import SignedDistance
 
@@ -71,7 +71,7 @@ def shape_objective(
 ) -> Float[Tensor, " b"]:
     """(7) with Z held: mean of rho(f_d(z_i | h)) over the valid points, differentiable in the code."""
     points = torch.where(valid[..., None], pnc, 0.0)
-    return _mean(kernel.rho(field(points, code)), valid)
+    return mean_rho(field(points, code), valid, kernel)
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class ActiveShape:
         """
         if self.points is not None:
             index, valid = scoring_subset(valid, self.points)
-            pnc = pnc.gather(1, index[..., None].expand(-1, -1, 3))
+            pnc = take_points(pnc, index, valid)
         gram = shape_gram(field, pnc, valid, basis=basis, with_network=self.with_network)
         weights = self.weights(gram)
         mixture = weights
@@ -243,11 +243,7 @@ class HullDescent:
 
     def trimmed(self, distance_m: Float[Tensor, "b n"], valid: Bool[Tensor, "b n"]) -> Float[Tensor, " b"]:
         """Mean of rho over the nearest `keep` of the valid points; which these are carries no gradient."""
-        kept = valid
-        if self.keep < 1:
-            size = distance_m.detach().abs()
-            kept = valid & (size <= masked_quantile(size, valid, self.keep)[:, None])
-        return _mean(self.kernel.rho(distance_m), kept)
+        return mean_rho(distance_m, valid, self.kernel, trim_quantile=self.keep if self.keep < 1 else None)
 
 
 @torch.no_grad()
@@ -259,7 +255,3 @@ def hull_fit(library: Float[Tensor, "k c"], codes: Float[Tensor, "b c"]) -> Floa
     """
     fit = codes.double() @ torch.linalg.pinv(library.double())
     return project_simplex(fit).to(codes)
-
-
-def _mean(values: Float[Tensor, "b n"], valid: Bool[Tensor, "b n"]) -> Float[Tensor, " b"]:
-    return torch.where(valid, values, 0.0).sum(-1) / valid.sum(-1).clamp(min=1)
