@@ -14,10 +14,11 @@ from crisp.errors import InputError
 from crisp.types import Frame, Result
 
 if TYPE_CHECKING:
+    from crisp.learn.adapt.adapter import Adapter
     from crisp.model import Model
 
 __version__ = "0.1.0"
-__all__ = ["Frame", "InputError", "Result", "__version__", "load"]
+__all__ = ["Adapter", "Frame", "InputError", "Result", "__version__", "load"]
 
 
 def load(source: str = "bundled", *, device: str | None = None) -> Model:
@@ -33,3 +34,12 @@ def load(source: str = "bundled", *, device: str | None = None) -> Model:
     from crisp.model import load_model
 
     return load_model(source, device=device)
+
+
+def __getattr__(name: str) -> type[Adapter]:
+    """`crisp.Adapter`, which needs torch, is imported when first asked for."""
+    if name == "Adapter":
+        from crisp.learn.adapt.adapter import Adapter
+
+        return Adapter
+    raise AttributeError(f"module 'crisp' has no attribute {name!r}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from crisp.config import Calibrate, Demo, Estimate, Info, Predict, Score, Train
+from crisp.config import Adapt, Calibrate, Demo, Estimate, Info, Predict, Score, Train
 from crisp.errors import InputError
 
 if TYPE_CHECKING:
@@ -179,6 +179,25 @@ def train(config: Train) -> int:
     return 0
 
 
+def adapt(config: Adapt) -> int:
+    """Self-training on frames without labels. Run again, it goes on where it stopped."""
+    from crisp.learn.adapt.recipe import load_adapt_recipe
+    from crisp.learn.adapt.run import AdaptOptions, adapt
+
+    options = AdaptOptions(
+        dataset=config.dataset,
+        split=config.split,
+        weights=config.weights,
+        out=config.out,
+        frames=config.frames,
+        processes=config.processes,
+        snapshot_every=config.snapshot_every,
+    )
+    folder = adapt(load_adapt_recipe(config.recipe), options)
+    print(f"checkpoint: {folder}")
+    return 0
+
+
 def predict(config: Predict) -> int:
     """Predictions of a whole BOP split into a file."""
     from crisp.evaluate.predict import predict
@@ -258,6 +277,7 @@ VERBS = {
     "estimate": Verb(lambda: Estimate, estimate, "Pose and shape of objects in a frame or a BOP data set."),
     "synthesise": Verb(_synthesise_settings, synthesise, "Render a BOP data set from objects or meshes."),
     "train": Verb(lambda: Train, train, "Train a model on a BOP data set; run again to go on."),
+    "adapt": Verb(lambda: Adapt, adapt, "Adapt a model to frames without labels; run again to go on."),
     "evaluate predict": Verb(lambda: Predict, predict, "Estimate a whole BOP split into a file."),
     "evaluate score": Verb(lambda: Score, score, "Score that file against the labels."),
     "calibrate": Verb(lambda: Calibrate, calibrate, "Find the bounds of a model's certificate."),

@@ -83,6 +83,28 @@ class Train:
 
 
 @dataclass(frozen=True)
+class Adapt:
+    """Adapt a model to unlabelled frames by self-training. Run again, it goes on where it stopped."""
+
+    dataset: Path
+    """BOP data set; its frames and masks are read, its labels and models never."""
+    out: Path
+    """Run folder: audit log, state to resume from, report.html, and at the end checkpoint/."""
+    split: str = "test"
+    """Split to adapt to."""
+    weights: str = "bundled"
+    """The model to adapt: a bundled one by name or a checkpoint folder."""
+    recipe: str = "default"
+    """Name of an adaptation recipe that comes with the package, or a TOML file."""
+    frames: int | None = None
+    """Only the first so many frames."""
+    processes: int = 1
+    """Processes that share the frames."""
+    snapshot_every: int = 25
+    """Frames of each process from one snapshot to the next: what a killed run has to do again at most."""
+
+
+@dataclass(frozen=True)
 class Predict:
     """Estimate every object of a BOP split from its ground-truth visible mask, into a file."""
 

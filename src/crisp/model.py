@@ -89,9 +89,8 @@ class Model:
         Returns:
             One result per mask, in order, never fewer; see `Result.status`.
         """
-        detections = [Detection(_boolean(m)) if isinstance(m, np.ndarray) else m for m in masks]
         shapes = self.known_shapes if self.corrector is not None else None
-        return estimate(frame, detections, standard_stages(self.network, shapes, self.settings))
+        return estimate(frame, detected(masks), standard_stages(self.network, shapes, self.settings))
 
     def with_correction(self, name: str) -> Model:
         """The same model with other settings of the corrector.
@@ -120,6 +119,17 @@ class Model:
             certificate=self.certificate,
             meshing=self.meshing,
         )
+
+
+def detected(
+    masks: Sequence[np.ndarray | Detection | ObjectFailure],
+) -> list[Detection | ObjectFailure]:
+    """Masks as a user gives them, as detections.
+
+    Raises:
+        InputError: an array that is no (H, W) mask.
+    """
+    return [Detection(_boolean(m)) if isinstance(m, np.ndarray) else m for m in masks]
 
 
 def _boolean(mask: np.ndarray) -> np.ndarray:

@@ -41,7 +41,7 @@ def test_the_default_is_what_every_model_does() -> None:
 def test_ours_with_the_published_shape_step() -> None:
     corrector, certificate = load_correction("bcd")
     assert corrector.pose_step == load_correction("default")[0].pose_step
-    assert corrector.shape_step == HullDescent()
+    assert corrector.shape_step == HullDescent(points=150)
     assert certificate is None
 
 

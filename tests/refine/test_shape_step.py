@@ -222,6 +222,16 @@ def test_trimming_and_kernel_leave_outliers_behind():
     assert radius(kernel=SoftL1(0.001)) == pytest.approx(0.07, abs=1e-3)
 
 
+def test_a_third_of_the_points_finds_the_same_shape():
+    """Evenly spread points of a sphere say the same radius as all of them."""
+    pnc, basis = on_sphere(0.07), spheres(0.05, 0.10, network_m=0.075)
+    radius = [
+        float(HullDescent(points=points)(SPHERE, pnc, everything(pnc), basis=basis).shape_code[0, 0])
+        for points in (None, len(pnc[0]) // 3)
+    ]
+    assert radius[1] == pytest.approx(radius[0], abs=1e-3) and radius[0] == pytest.approx(0.07, abs=1e-3)
+
+
 # --- both ---
 
 
@@ -261,6 +271,7 @@ def test_the_objective_is_of_the_decoder_and_the_kernel():
         (lambda: ActiveShape(mix_by_size=True, with_sizes=False), "needs the sizes"),
         (lambda: HullDescent(iterations=0), "at least 1 iteration"),
         (lambda: HullDescent(rate=0.0), "positive rate"),
+        (lambda: HullDescent(points=0), "points must be"),
         (lambda: HullDescent(keep=1.5), "at most 1"),
     ],
 )

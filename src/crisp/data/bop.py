@@ -151,6 +151,10 @@ class BopDataset:
         """
         return read_mask(self._scene(key).mask_path(key.im_id, index, visible=visible))
 
+    def mask_indices(self, key: FrameKey) -> tuple[int, ...]:
+        """Numbers of the masks that lie there for a frame; opens neither them nor any label."""
+        return self._scene(key).mask_indices(key.im_id)
+
     @property
     def object_ids(self) -> tuple[int, ...]:
         """The models whose PLY files are there."""
@@ -220,6 +224,12 @@ class _Scene:
         paths = [self.folder / kind / name for kind in (("mask_visib", "mask") if visible else ("mask",))]
         # The last is named even where it is not there: then its name is in the message.
         return next((path for path in paths if path.is_file()), paths[-1])
+
+    def mask_indices(self, im_id: int) -> tuple[int, ...]:
+        for kind in ("mask_visib", "mask"):
+            if found := sorted((self.folder / kind).glob(f"{im_id:06d}_*.png")):
+                return tuple(int(path.stem.split("_")[1]) for path in found)
+        return ()
 
     def instances(self, im_id: int) -> tuple[Instance, ...]:
         labels = self.labels.get(im_id)

@@ -167,6 +167,7 @@ class HullDescent:
         tangent: the gradient is projected onto the simplex's plane {1'v = 0} before Adam sees it. False is
             the literal algorithm, which hardly moves where the derivatives of all weights have one sign: Adam
             makes their sizes equal, and the projection takes away what they have in common, which is all.
+        points: at most so many of the valid points, evenly spaced, carry the descent; None for all.
         kernel: of the objective.
 
     Raises:
@@ -177,9 +178,12 @@ class HullDescent:
     rate: float = 1e-2
     keep: float = 1.0
     tangent: bool = True
+    points: int | None = None
     kernel: Kernel = default(default_factory=Squares)
 
     def __post_init__(self) -> None:
+        if self.points is not None and self.points < 1:
+            raise InputError(f"points must be at least 1 or none, got {self.points}.")
         if self.iterations < 1 or not self.rate > 0:
             raise InputError(
                 "descent in the hull needs at least 1 iteration and a positive rate, "
@@ -205,6 +209,9 @@ class HullDescent:
         if not pnc[valid].isfinite().all():
             raise InputError("the object points have numbers that are not finite: check the points.")
         points = torch.where(valid[..., None], pnc, 0.0)
+        if self.points is not None:
+            index, valid = scoring_subset(valid, self.points)
+            points = take_points(points, index, valid)
         codes = basis.network if start is None else start
         weights = self._descend(field, points, valid, c=hull_fit(basis.library, codes), library=basis.library)
         with torch.no_grad():

@@ -1,0 +1,77 @@
+"""The audit log: a line of JSON for every pseudo-label, step, check and roll-back."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from crisp.learn.adapt.seen import SeenObject
+
+
+class AuditLog:
+    """Appends lines to a file, which a resumed run first cuts back to where its snapshot was taken.
+
+    Args:
+        path: of the file.
+        length: bytes to keep of what is there.
+    """
+
+    def __init__(self, path: Path, *, length: int = 0) -> None:
+        self._file = path.open("ab")
+        self._file.truncate(length)
+        self._file.seek(0, os.SEEK_END)
+
+    def __call__(self, line: Mapping[str, Any]) -> None:
+        self._file.write((json.dumps(_finite(line), allow_nan=False) + "\n").encode())
+
+    def flushed(self) -> int:
+        """Bytes that are safely in the file."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return self._file.tell()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read_audit(path: Path) -> list[dict[str, Any]]:
+    """All lines; a last one that was cut off is left out."""
+    lines = path.read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines[:-1]]
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity and no NaN: null says that there is no such number."""
+    if isinstance(value, float):
+        return value if isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def label_line(frame_id: str, item: SeenObject, fate: str) -> dict[str, Any]:
+    """One pseudo-label, used or not, and why."""
+    line: dict[str, Any] = {
+        "event": "label",
+        "frame": frame_id,
+        "detection": item.detection,
+        "status": "ok" if item.estimate is not None else item.result.status,
+        "message": "" if item.estimate is not None else item.result.message,
+        "fate": fate,
+    }
+    if item.estimate is not None:
+        line["T_camera_object"] = item.estimate.T_camera_object.tolist()
+        if (found := item.estimate.correction) is not None:
+            line["T_camera_object_start"] = found.T_camera_object_start.tolist()
+            line |= {"own_residual_m": found.rms_start_m, "rms_m": found.rms_m}
+    if item.certificate is not None:
+        names = ("certified", "residual_quantile_m", "free_space_share")
+        line |= {name: getattr(item.certificate, name) for name in names}
+        line["reasons"] = list(item.certificate.reasons)
+    return line
