@@ -267,6 +267,8 @@ def test_modules_hold_no_state() -> None:
 
 
 def test_no_pickle() -> None:
+    """NOCS ships pickles: one module reads them, with an unpickler that answers no name but NumPy's."""
     for name, path in modules().items():
         text = path.read_text(encoding="utf-8")
-        assert not re.search(r"\bimport pickle|torch\.(save|load)\(", text), name
+        assert not re.search(r"torch\.(save|load)\(|pickle\.loads?\(", text), name
+        assert name == "data.plain_pickle" or not re.search(r"import pickle|from pickle", text), name

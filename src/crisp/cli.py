@@ -211,12 +211,12 @@ def score(config: Score) -> int:
 
 def calibrate(config: Calibrate) -> int:
     """Bounds of the certificate, measured."""
-    from crisp.data.bop import BopDataset
+    from crisp.data.layouts import open_dataset
     from crisp.evaluate.calibrate import calibrate, sentence
     from crisp.model import checkpoint_folder, load_model
     from crisp.refine.calibration_file import NAME, write_calibration
 
-    datasets = [BopDataset(config.dataset, split) for split in config.split]
+    datasets = [open_dataset(config.dataset, split) for split in config.split]
     model = load_model(config.weights)
     found = calibrate(model, datasets, target=config.target, min_visib_fract=config.min_visible)
     path = config.out or checkpoint_folder(config.weights) / NAME
