@@ -39,6 +39,7 @@ LEVELS = {
     "evaluate": 5,
     "report": 5,
     "demo": 5,
+    "doctor": 5,
     "config": 6,
     "config_synthesise": 6,
     "cli": 6,

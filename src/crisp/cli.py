@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from crisp.config import Calibrate, Demo, Estimate, Info, Predict, Score, Train
+from crisp.config import Calibrate, Demo, Doctor, Estimate, Info, Predict, Score, Train
 from crisp.errors import InputError
 
 if TYPE_CHECKING:
@@ -133,11 +133,11 @@ def _estimate_frame(config: Estimate, rgb: Path, depth: Path, camera: Path) -> i
 
 
 def synthesise(config: Synthesise) -> int:
-    """Render a BOP data set."""
+    """Render a data set."""
     from crisp.data.synthesise import ScenesFailedError, synthesise
     from crisp.results import prepare_folder
 
-    models = _models(config.meshes, config.mesh_unit_m)
+    models = _models(config)
     prepare_folder(config.out)
     try:
         synthesise(models, out=config.out, config=config.render, workers=config.workers)
@@ -147,14 +147,16 @@ def synthesise(config: Synthesise) -> int:
     return 0
 
 
-def _models(meshes: Path | None, unit_m: float) -> Sequence[ObjectModel]:
-    if meshes is None:
-        from crisp.data.procedural import catalogue
+def _models(config: Synthesise) -> Sequence[ObjectModel]:
+    if config.meshes is None:
+        from crisp.data.procedural import default_models
 
-        return catalogue()
+        return default_models(config.render.layout)
     from crisp.data.mesh_files import read_models
+    from crisp.data.scene_layouts import with_categories
 
-    return read_models(meshes, unit_m=unit_m)
+    models = read_models(config.meshes, unit_m=config.mesh_unit_m)
+    return with_categories(models) if config.render.layout == "nocs" else models
 
 
 def train(config: Train) -> int:
@@ -225,6 +227,25 @@ def calibrate(config: Calibrate) -> int:
     return 0
 
 
+def doctor(config: Doctor) -> int:
+    """What is found, missing or wrong; exit code 2 where there is a fault."""
+    from crisp.doctor.findings import summary
+    from crisp.doctor.frame_checks import check_files
+    from crisp.doctor.set_checks import check_dataset
+
+    own = (config.rgb, config.depth, config.camera, *config.masks)
+    if (config.dataset is None) == (not any(own)):
+        raise InputError("give either --dataset or files of a frame: --rgb, --depth, --camera and --masks.")
+    if config.frames < 1:
+        raise InputError(f"at least one frame must be checked, got --frames {config.frames}.")
+    if config.dataset is not None:
+        diagnosis = check_dataset(config.dataset, config.split, most_frames=config.frames)
+    else:
+        diagnosis = check_files(rgb=config.rgb, depth=config.depth, camera=config.camera, masks=config.masks)
+    print("\n".join([*diagnosis.lines(), summary(diagnosis)]))
+    return 2 if diagnosis.faults else 0
+
+
 def info(config: Info) -> int:
     """Version, devices, bundled models and their checksums."""
     import torch
@@ -256,10 +277,11 @@ def _synthesise_settings() -> Any:
 VERBS = {
     "demo": Verb(lambda: Demo, demo, "Render a scene, estimate its objects, score them, show it on a page."),
     "estimate": Verb(lambda: Estimate, estimate, "Pose and shape of objects in a frame or a BOP data set."),
-    "synthesise": Verb(_synthesise_settings, synthesise, "Render a BOP data set from objects or meshes."),
+    "synthesise": Verb(_synthesise_settings, synthesise, "Render a data set (BOP, SPE3R or NOCS)."),
     "train": Verb(lambda: Train, train, "Train a model on a BOP data set; run again to go on."),
     "evaluate predict": Verb(lambda: Predict, predict, "Estimate a whole BOP split into a file."),
     "evaluate score": Verb(lambda: Score, score, "Score that file against the labels."),
     "calibrate": Verb(lambda: Calibrate, calibrate, "Find the bounds of a model's certificate."),
+    "doctor": Verb(lambda: Doctor, doctor, "Check a data set or a frame before anything runs on it."),
     "info": Verb(lambda: Info, info, "Version, devices, bundled models and their checksums."),
 }

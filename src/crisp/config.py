@@ -135,5 +135,25 @@ class Calibrate:
 
 
 @dataclass(frozen=True)
+class Doctor:
+    """Check a data set, or the files of a frame, before anything runs on them."""
+
+    dataset: Path | None = None
+    """Data set in BOP's, SPE3R's or NOCS's layout."""
+    split: str | None = None
+    """Split of that data set; all of them unless given."""
+    frames: int = 20
+    """At most so many frames of each split, evenly chosen."""
+    rgb: Path | None = None
+    """Colour image of a frame of your own."""
+    depth: Path | None = None
+    """Its depth image."""
+    camera: Path | None = None
+    """Its camera file."""
+    masks: Files = ()
+    """Its masks."""
+
+
+@dataclass(frozen=True)
 class Info:
     """Version, devices, bundled models and their checksums."""

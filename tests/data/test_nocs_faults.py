@@ -203,7 +203,7 @@ def test_images_without_meta_are_left_out_and_said_to_be(root: Path) -> None:
 def test_roots_and_splits_that_are_none(root: Path) -> None:
     with pytest.raises(InputError, match="there is no data set folder"):
         NocsDataset(root / "nowhere", "real_test")
-    with pytest.raises(InputError, match="NOCS has the splits camera_train, .*, got 'test'"):
+    with pytest.raises(InputError, match=r"NOCS has the splits camera_train, .*, got 'test'"):
         NocsDataset(root, "test")
     with pytest.raises(InputError, match=r"has no frames of 'camera_val': they belong into camera/val/scene"):
         NocsDataset(root, "camera_val")

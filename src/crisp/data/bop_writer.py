@@ -101,6 +101,13 @@ class BopWriter:
         infos = {str(object_id): _model_info(model) for object_id, model in enumerate(models, start=1)}
         write_bytes(folder / "models_info.json", _json_lines(infos))
 
+    def has_models(self) -> bool:
+        """Whether the models are there: `models_info.json` is the last file of them that is written."""
+        return (self.root / "models" / "models_info.json").is_file()
+
+    def finish(self, models: Sequence[ObjectModel]) -> None:
+        """Nothing is left to write."""
+
     def has_scene(self, scene_id: int) -> bool:
         """Whether the scene is there, complete."""
         return self._scene_folder(scene_id).is_dir()

@@ -90,11 +90,13 @@ class Dataset(ABC):
 
     Attributes:
         unit: what one metre inside stands for: "metre", or "model unit" where the set has no metres.
+        depth_is_rendered: whether depth comes from models and poses instead of from a sensor.
     """
 
     root: Path
     split: str
     unit: str = "metre"
+    depth_is_rendered: bool = False
 
     @property
     @abstractmethod

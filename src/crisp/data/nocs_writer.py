@@ -109,6 +109,9 @@ class NocsWriter:
         """Whether any model of this split is there."""
         return bool(NocsModels(self.root, self.split).paths)
 
+    def finish(self, models: Sequence[ObjectModel]) -> None:
+        """Nothing is left to write."""
+
     def has_scene(self, scene_id: int) -> bool:
         """Whether the scene is there, complete."""
         return self._scene_folder(scene_id).is_dir()

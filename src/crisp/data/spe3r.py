@@ -61,6 +61,7 @@ class Spe3rDataset(Dataset):
     """
 
     unit = "model unit"
+    depth_is_rendered = True
 
     def __init__(self, root: str | Path, split: str, *, depth_cache: Path | None = None) -> None:
         self.root = Path(root)
