@@ -238,10 +238,11 @@ def doctor(config: Doctor) -> int:
         raise InputError("give either --dataset or files of a frame: --rgb, --depth, --camera and --masks.")
     if config.frames < 1:
         raise InputError(f"at least one frame must be checked, got --frames {config.frames}.")
-    if config.dataset is not None:
-        diagnosis = check_dataset(config.dataset, config.split, most_frames=config.frames)
-    else:
-        diagnosis = check_files(rgb=config.rgb, depth=config.depth, camera=config.camera, masks=config.masks)
+    diagnosis = (
+        check_dataset(config.dataset, config.split, most_frames=config.frames)
+        if config.dataset is not None
+        else check_files(rgb=config.rgb, depth=config.depth, camera=config.camera, masks=config.masks)
+    )
     print("\n".join([*diagnosis.lines(), summary(diagnosis)]))
     return 2 if diagnosis.faults else 0
 

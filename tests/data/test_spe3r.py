@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -171,8 +172,7 @@ def test_spoilt_labels_are_refused_and_the_other_satellites_are_read(
     dataset = Spe3rDataset(tmp_path, "train")
     assert dataset.keys == (FrameKey(2, 1),)
     (fault,) = dataset.faults
-    with pytest.raises(InputError, match=sentence):
-        raise InputError(fault)
+    assert re.search(sentence, fault)
     assert dataset.load_frame(dataset.keys[0]).rgb.shape == (64, 64, 3)
 
 

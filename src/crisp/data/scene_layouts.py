@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -29,6 +29,7 @@ SPE3R_FOCAL_PX = 398.5
 SIZE_RANGE = (0.8, 1.25)  # of a CAMERA scene's objects, against their models
 
 
+@runtime_checkable
 class SceneWriter(Protocol):
     """Writes models once, and scenes one by one; a scene is there whole or not at all."""
 

@@ -7,11 +7,12 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 from crisp.render.backend import limit_threads
 
 
+@runtime_checkable
 class NumberedTask(Protocol):
     """A scene to render; travels to another process."""
 

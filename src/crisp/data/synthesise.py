@@ -162,7 +162,7 @@ def _begin(writer: SceneWriter, models: tuple[ObjectModel, ...], config: Synthes
                 "choose another folder or split, or repeat the old configuration."
             )
         record["splits"] = known["splits"]
-    elif writer.has_models():
+    elif writer.has_models() or (writer.root / "models").exists():
         raise InputError(f"{writer.root} holds a data set that was not made here: choose another folder.")
     record["splits"] |= {config.split: split}
     writer.root.mkdir(parents=True, exist_ok=True)

@@ -25,8 +25,9 @@ class Agreement:
         mask_pixels: of the visible mask.
         measured_share: of those, the share with a depth value; 0 without pixels.
         covered_share: of those, the share that the posed model's silhouette covers; 0 without pixels.
-        depth_distance_m: median over visible model points of the distance to the nearest measured point of
-            the mask; NaN where there is nothing to compare.
+        depth_distance_m: median over visible model points, at pixels that were measured, of the distance to
+            the nearest measured point of the mask; NaN where there is nothing to compare. Where the sensor
+            saw nothing it cannot disagree: the inside of a bowl may be one hole.
     """
 
     mask_pixels: int
@@ -60,9 +61,10 @@ def agreement(
 def _median_distance(
     frame: Frame, measured: Bool[np.ndarray, "h w"], drawn_m: Float[np.ndarray, "h w"], *, shown: np.ndarray
 ) -> float:
-    if not measured.any() or not shown.any():
+    both = measured & shown
+    if not both.any():
         return float("nan")
-    points_model = frame.camera.backproject(drawn_m)[shown]
+    points_model = frame.camera.backproject(drawn_m)[both]
     chosen = np.linspace(0, len(points_model) - 1, min(len(points_model), MOST_POINTS)).astype(np.int64)
     points_measured = frame.camera.backproject(frame.depth_m)[measured]
     return float(np.median(nearest_distance(points_model[chosen], points_measured)))

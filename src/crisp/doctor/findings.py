@@ -20,7 +20,7 @@ class Finding:
     """One sentence.
 
     Args:
-        level: "found" for what is there, "note" for what is good to know, "fault" for what is wrong or missing.
+        level: "found" for what is there, "note" for what is good to know, "fault" for what is wrong or gone.
         check: which check says it, such as "depth against mesh".
     """
 

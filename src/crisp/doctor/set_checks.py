@@ -160,18 +160,18 @@ class _FrameJudge:
         if not len(distances):
             return
         covered = np.median([c.agreement.covered_share for c in self.checked])
-        sentence = f"the silhouettes of {len(self.checked)} posed models cover {covered:.0%} of their masks (median)."
+        sentence = f"{len(self.checked)} posed models cover {covered:.0%} of their masks (median)."
         self._findings.append(Finding("found", "model on mask", sentence))
         if self._dataset.depth_is_rendered:
             sentence = (
-                "the set ships no depth: it is rendered from the models, so it cannot disagree with them."
+                "the set ships no depth: it is rendered from the models, and cannot disagree with them."
             )
             self._findings.append(Finding("note", "depth against mesh", sentence))
             return
         factor, unit = (1000.0, "mm") if self._dataset.unit == "metre" else (1.0, "model units")
         sentence = (
-            f"the median distance of visible points to the depth is {factor * np.median(distances):.2g} {unit} "
-            f"for {len(distances)} posed models (largest {factor * distances.max():.2g})."
+            f"the median distance of visible points to the depth is {factor * np.median(distances):.2g} "
+            f"{unit} for {len(distances)} posed models (largest {factor * distances.max():.2g})."
         )
         self._findings.append(Finding("found", "depth against mesh", sentence))
 
