@@ -81,7 +81,7 @@ def demo(config: Demo) -> int:
 
 
 def estimate(config: Estimate) -> int:
-    """Pose and shape of objects: in one frame of your own, or in every frame of a BOP data set."""
+    """Pose and shape of objects: in one frame of your own, or in every frame of a data set."""
     own = (config.rgb, config.depth, config.camera)
     if config.dataset is not None:
         if any(path is not None for path in own) or config.masks:
@@ -160,7 +160,7 @@ def _models(config: Synthesise) -> Sequence[ObjectModel]:
 
 
 def train(config: Train) -> int:
-    """Train a model on a labelled BOP data set. Run again, it goes on where it stopped."""
+    """Train a model on a labelled data set. Run again, it goes on where it stopped."""
     from crisp.learn.recipe import load_recipe
     from crisp.learn.train import TrainOptions, train
     from crisp.model import training_backbone
@@ -182,7 +182,7 @@ def train(config: Train) -> int:
 
 
 def predict(config: Predict) -> int:
-    """Predictions of a whole BOP split into a file."""
+    """Predictions of a whole split into a file."""
     from crisp.evaluate.predict import predict
     from crisp.model import load_model
 
@@ -277,10 +277,10 @@ def _synthesise_settings() -> Any:
 
 VERBS = {
     "demo": Verb(lambda: Demo, demo, "Render a scene, estimate its objects, score them, show it on a page."),
-    "estimate": Verb(lambda: Estimate, estimate, "Pose and shape of objects in a frame or a BOP data set."),
+    "estimate": Verb(lambda: Estimate, estimate, "Pose and shape of objects in a frame or a data set."),
     "synthesise": Verb(_synthesise_settings, synthesise, "Render a data set (BOP, SPE3R or NOCS)."),
-    "train": Verb(lambda: Train, train, "Train a model on a BOP data set; run again to go on."),
-    "evaluate predict": Verb(lambda: Predict, predict, "Estimate a whole BOP split into a file."),
+    "train": Verb(lambda: Train, train, "Train a model on a data set; run again to go on."),
+    "evaluate predict": Verb(lambda: Predict, predict, "Estimate a whole split into a file."),
     "evaluate score": Verb(lambda: Score, score, "Score that file against the labels."),
     "calibrate": Verb(lambda: Calibrate, calibrate, "Find the bounds of a model's certificate."),
     "doctor": Verb(lambda: Doctor, doctor, "Check a data set or a frame before anything runs on it."),
