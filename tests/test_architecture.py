@@ -39,6 +39,7 @@ LEVELS = {
     "evaluate": 5,
     "report": 5,
     "demo": 5,
+    "doctor": 5,
     "config": 6,
     "config_synthesise": 6,
     "cli": 6,
@@ -267,6 +268,8 @@ def test_modules_hold_no_state() -> None:
 
 
 def test_no_pickle() -> None:
+    """NOCS ships pickles: one module reads them, with an unpickler that answers no name but NumPy's."""
     for name, path in modules().items():
         text = path.read_text(encoding="utf-8")
-        assert not re.search(r"\bimport pickle|torch\.(save|load)\(", text), name
+        assert not re.search(r"torch\.(save|load)\(|pickle\.loads?\(", text), name
+        assert name == "data.plain_pickle" or not re.search(r"import pickle|from pickle", text), name

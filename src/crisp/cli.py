@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from crisp.config import Adapt, Calibrate, Demo, Estimate, Info, Predict, Score, Train
+from crisp.config import Adapt, Calibrate, Demo, Doctor, Estimate, Info, Predict, Score, Train
 from crisp.errors import InputError
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def demo(config: Demo) -> int:
 
 
 def estimate(config: Estimate) -> int:
-    """Pose and shape of objects: in one frame of your own, or in every frame of a BOP data set."""
+    """Pose and shape of objects: in one frame of your own, or in every frame of a data set."""
     own = (config.rgb, config.depth, config.camera)
     if config.dataset is not None:
         if any(path is not None for path in own) or config.masks:
@@ -133,11 +133,11 @@ def _estimate_frame(config: Estimate, rgb: Path, depth: Path, camera: Path) -> i
 
 
 def synthesise(config: Synthesise) -> int:
-    """Render a BOP data set."""
+    """Render a data set."""
     from crisp.data.synthesise import ScenesFailedError, synthesise
     from crisp.results import prepare_folder
 
-    models = _models(config.meshes, config.mesh_unit_m)
+    models = _models(config)
     prepare_folder(config.out)
     try:
         synthesise(models, out=config.out, config=config.render, workers=config.workers)
@@ -147,18 +147,20 @@ def synthesise(config: Synthesise) -> int:
     return 0
 
 
-def _models(meshes: Path | None, unit_m: float) -> Sequence[ObjectModel]:
-    if meshes is None:
-        from crisp.data.procedural import catalogue
+def _models(config: Synthesise) -> Sequence[ObjectModel]:
+    if config.meshes is None:
+        from crisp.data.procedural import default_models
 
-        return catalogue()
+        return default_models(config.render.layout)
     from crisp.data.mesh_files import read_models
+    from crisp.data.scene_layouts import with_categories
 
-    return read_models(meshes, unit_m=unit_m)
+    models = read_models(config.meshes, unit_m=config.mesh_unit_m)
+    return with_categories(models) if config.render.layout == "nocs" else models
 
 
 def train(config: Train) -> int:
-    """Train a model on a labelled BOP data set. Run again, it goes on where it stopped."""
+    """Train a model on a labelled data set. Run again, it goes on where it stopped."""
     from crisp.learn.recipe import load_recipe
     from crisp.learn.train import TrainOptions, train
     from crisp.model import training_backbone
@@ -199,7 +201,7 @@ def adapt(config: Adapt) -> int:
 
 
 def predict(config: Predict) -> int:
-    """Predictions of a whole BOP split into a file."""
+    """Predictions of a whole split into a file."""
     from crisp.evaluate.predict import predict
     from crisp.model import load_model
 
@@ -230,18 +232,38 @@ def score(config: Score) -> int:
 
 def calibrate(config: Calibrate) -> int:
     """Bounds of the certificate, measured."""
-    from crisp.data.bop import BopDataset
+    from crisp.data.layouts import open_dataset
     from crisp.evaluate.calibrate import calibrate, sentence
     from crisp.model import checkpoint_folder, load_model
     from crisp.refine.calibration_file import NAME, write_calibration
 
-    datasets = [BopDataset(config.dataset, split) for split in config.split]
+    datasets = [open_dataset(config.dataset, split) for split in config.split]
     model = load_model(config.weights)
     found = calibrate(model, datasets, target=config.target, min_visib_fract=config.min_visible)
     path = config.out or checkpoint_folder(config.weights) / NAME
     write_calibration(path, found.config, model_sha256=model.sha256, evidence=found.evidence)
     print(f"{sentence(found)}\ncalibration: {path}")
     return 0
+
+
+def doctor(config: Doctor) -> int:
+    """What is found, missing or wrong; exit code 2 where there is a fault."""
+    from crisp.doctor.findings import summary
+    from crisp.doctor.frame_checks import check_files
+    from crisp.doctor.set_checks import check_dataset
+
+    own = (config.rgb, config.depth, config.camera, *config.masks)
+    if (config.dataset is None) == (not any(own)):
+        raise InputError("give either --dataset or files of a frame: --rgb, --depth, --camera and --masks.")
+    if config.frames < 1:
+        raise InputError(f"at least one frame must be checked, got --frames {config.frames}.")
+    diagnosis = (
+        check_dataset(config.dataset, config.split, most_frames=config.frames)
+        if config.dataset is not None
+        else check_files(rgb=config.rgb, depth=config.depth, camera=config.camera, masks=config.masks)
+    )
+    print("\n".join([*diagnosis.lines(), summary(diagnosis)]))
+    return 2 if diagnosis.faults else 0
 
 
 def info(config: Info) -> int:
@@ -274,12 +296,13 @@ def _synthesise_settings() -> Any:
 
 VERBS = {
     "demo": Verb(lambda: Demo, demo, "Render a scene, estimate its objects, score them, show it on a page."),
-    "estimate": Verb(lambda: Estimate, estimate, "Pose and shape of objects in a frame or a BOP data set."),
-    "synthesise": Verb(_synthesise_settings, synthesise, "Render a BOP data set from objects or meshes."),
-    "train": Verb(lambda: Train, train, "Train a model on a BOP data set; run again to go on."),
+    "estimate": Verb(lambda: Estimate, estimate, "Pose and shape of objects in a frame or a data set."),
+    "synthesise": Verb(_synthesise_settings, synthesise, "Render a data set (BOP, SPE3R or NOCS)."),
+    "train": Verb(lambda: Train, train, "Train a model on a data set; run again to go on."),
     "adapt": Verb(lambda: Adapt, adapt, "Adapt a model to frames without labels; run again to go on."),
-    "evaluate predict": Verb(lambda: Predict, predict, "Estimate a whole BOP split into a file."),
+    "evaluate predict": Verb(lambda: Predict, predict, "Estimate a whole split into a file."),
     "evaluate score": Verb(lambda: Score, score, "Score that file against the labels."),
     "calibrate": Verb(lambda: Calibrate, calibrate, "Find the bounds of a model's certificate."),
+    "doctor": Verb(lambda: Doctor, doctor, "Check a data set or a frame before anything runs on it."),
     "info": Verb(lambda: Info, info, "Version, devices, bundled models and their checksums."),
 }

@@ -32,7 +32,7 @@ class Demo:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Pose and shape of objects: in one frame of your own, or in every frame of a BOP data set."""
+    """Pose and shape of objects: in one frame of your own, or in every frame of a data set."""
 
     out: Path
     """Folder for results.json, the meshes and (one frame) report.html."""
@@ -45,7 +45,7 @@ class Estimate:
     masks: Files = ()
     """One image per object, of the frame's size: above zero where the object is visible."""
     dataset: Path | None = None
-    """BOP data set, instead of the four above."""
+    """Data set in BOP's, SPE3R's or NOCS's layout, instead of the four above."""
     split: str = "test"
     """Split of that data set."""
     frames: int | None = None
@@ -58,10 +58,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Train:
-    """Train a model on a labelled BOP data set. Run again, it goes on where it stopped."""
+    """Train a model on a labelled data set. Run again, it goes on where it stopped."""
 
     dataset: Path
-    """BOP data set with models, poses and masks."""
+    """Data set (BOP, SPE3R or NOCS) with models, poses and masks."""
     out: Path
     """Run folder: states to resume from, metrics, TensorBoard, and at the end checkpoint/."""
     recipe: str = "small"
@@ -106,10 +106,10 @@ class Adapt:
 
 @dataclass(frozen=True)
 class Predict:
-    """Estimate every object of a BOP split from its ground-truth visible mask, into a file."""
+    """Estimate every object of a split from its ground-truth visible mask, into a file."""
 
     dataset: Path
-    """BOP data set."""
+    """Data set in BOP's, SPE3R's or NOCS's layout."""
     out: Path
     """Folder for results.json and the meshes; a killed run goes on where it stopped."""
     split: str = "test"
@@ -129,7 +129,7 @@ class Score:
     predictions: Path
     """Folder with results.json."""
     dataset: Path
-    """BOP data set that was predicted."""
+    """Data set that was predicted."""
     split: str = "test"
     """Split that was predicted."""
     protocols: tuple[Literal["add-s", "chamfer-mm"], ...] = ("add-s", "chamfer-mm")
@@ -140,10 +140,10 @@ class Score:
 
 @dataclass(frozen=True)
 class Calibrate:
-    """Find the bounds of a model's certificate on labelled BOP splits, and write them into the checkpoint."""
+    """Find the bounds of a model's certificate on labelled splits, and write them into the checkpoint."""
 
     dataset: Path
-    """BOP data set with models and labels, of other scenes than the training's."""
+    """Data set with models and labels, of other scenes than the training's."""
     split: Names = ("test",)
     """Splits of that data set, all taken together."""
     weights: str = "bundled"
@@ -154,6 +154,26 @@ class Calibrate:
     """For the lower end of the 95 % interval of the share of certified objects that are right."""
     min_visible: float = 0.1
     """Leave out objects of which less can be seen."""
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """Check a data set, or the files of a frame, before anything runs on them."""
+
+    dataset: Path | None = None
+    """Data set in BOP's, SPE3R's or NOCS's layout."""
+    split: str | None = None
+    """Split of that data set; all of them unless given."""
+    frames: int = 20
+    """At most so many frames of each split, evenly chosen."""
+    rgb: Path | None = None
+    """Colour image of a frame of your own."""
+    depth: Path | None = None
+    """Its depth image."""
+    camera: Path | None = None
+    """Its camera file."""
+    masks: Files = ()
+    """Its masks."""
 
 
 @dataclass(frozen=True)

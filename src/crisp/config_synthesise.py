@@ -10,14 +10,15 @@ from crisp.data.synthesise import SynthesisConfig
 
 @dataclass(frozen=True)
 class Synthesise:
-    """Render a BOP data set of objects on tables, from the procedural objects or a folder of meshes."""
+    """Render a data set of objects on tables, or of satellites, from procedural objects or your meshes."""
 
     out: Path
     """Data set's root folder; a killed run goes on where it stopped."""
     render: SynthesisConfig = field(default_factory=SynthesisConfig)
     """What to render."""
     meshes: Path | None = None
-    """Folder of watertight GLB, OBJ or PLY meshes; the procedural objects by default."""
+    """Folder of watertight GLB, OBJ or PLY meshes; the procedural objects by default. With layout nocs
+    a mesh is of the category with which its name begins."""
     mesh_unit_m: float = 1.0
     """Metres per unit of those meshes: 0.001 for millimetres."""
     workers: int = 2

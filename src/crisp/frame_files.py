@@ -94,7 +94,7 @@ def read_colour(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     Raises:
         InputError: the file is missing, damaged, or of another bit depth.
     """
-    image = _decode(path)
+    image = decode_image(path)
     if image.mode not in COLOUR_MODES:
         raise InputError(
             f"{path} has pixels of mode {image.mode}: the colour image must have 8 bits a channel."
@@ -115,7 +115,7 @@ def read_depth(path: Path, depth_scale: float | None, *, source: str) -> Float[n
     """
     if path.suffix.lower() == ".npy":
         return _read_npy_depth(path)
-    image = _decode(path)
+    image = decode_image(path)
     if image.mode == "F":
         raise InputError(
             f"{path} is an image of floating point numbers, whose unit nothing says: "
@@ -144,7 +144,7 @@ def read_mask(path: Path) -> Bool[np.ndarray, "h w"]:
     Raises:
         InputError: the file is missing or damaged.
     """
-    image = _decode(path)
+    image = decode_image(path)
     if image.mode in COLOUR_MODES:
         return np.asarray(image.convert("RGB")).max(axis=2) > 0
     return np.asarray(image) > 0
@@ -238,7 +238,12 @@ def _read_npy_depth(path: Path) -> Float[np.ndarray, "h w"]:
     return depth_m
 
 
-def _decode(path: Path) -> Image.Image:
+def decode_image(path: Path) -> Image.Image:
+    """A whole image in the mode of its file.
+
+    Raises:
+        InputError: the file is missing, no image, or damaged.
+    """
     # A program that embeds us may have set it; half an image would be grey or zero below the cut.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:

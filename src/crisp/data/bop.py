@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from crisp.data.bop_models import MM_PER_M, BopModels, BopObject, entries_by_id
+from crisp.data.bop_detections import Target, read_targets
+from crisp.data.bop_models import MM_PER_M, BopModels, entries_by_id
+from crisp.data.dataset import Dataset, FrameKey, Instance, KnownObject, Listed, list_scenes
 from crisp.errors import InputError
 from crisp.frame_files import CameraEntry, assemble_frame, camera_entry, numbers, read_mask
 from crisp.types import Frame
@@ -27,50 +28,27 @@ DEPTH_ENDINGS = (".png", ".tif", ".tiff")
 RIGID_TOLERANCE = 0.01  # published poses are not exact: LM-O's stray from orthonormal by up to 0.002
 
 
-@dataclass(frozen=True, order=True)
-class FrameKey:
-    """Where a frame is in its split."""
-
-    scene_id: int
-    im_id: int
-
-    @property
-    def frame_id(self) -> str:
-        """The name under which results are written, such as "000001/000003"."""
-        return f"{self.scene_id:06d}/{self.im_id:06d}"
-
-
-@dataclass(frozen=True, eq=False)
-class Instance:
-    """One labelled object of a frame.
-
-    Args:
-        T_camera_object: (4, 4) float64, metres.
-        visib_fract: visible share of the silhouette; NaN where the set does not say.
-        index: place in the frame's list of labels, which names its masks.
-    """
-
-    object_id: int
-    T_camera_object: Float[np.ndarray, "4 4"]
-    visib_fract: float
-    index: int
-
-
-class BopDataset:
+class BopDataset(Dataset):
     """One split of a BOP data set. Files are read when first asked for; labels and models may be missing.
 
     Args:
         root: the data set's folder.
-        split: such as "train", "test" or "train_pbr".
+        split: such as "train", "train_real", "train_pbr" or "test".
+        models: folder of the models, within the set or anywhere; `models`, else `models_eval`, unless given.
+        targets: such as "test_targets_bop19.json": only the frames that this file of the set names.
 
     Raises:
         InputError: no such folder, or a split without scenes. All methods raise it, with the file's name, for
             what is missing, damaged or contradictory.
     """
 
-    def __init__(self, root: str | Path, split: str) -> None:
+    def __init__(
+        self, root: str | Path, split: str, *, models: str | Path | None = None, targets: str | None = None
+    ) -> None:
         self.root = Path(root)
         self.split = split
+        self._models_folder = None if models is None else self.root / models
+        self._targets_path = None if targets is None else self.root / targets
         if not self.root.is_dir():
             raise InputError(f"there is no data set folder {self.root}.")
         folders = _numbered_folders(self.root / split)
@@ -90,13 +68,36 @@ class BopDataset:
     @cached_property
     def keys(self) -> tuple[FrameKey, ...]:
         """All frames, sorted by scene and image."""
-        keys = sorted(FrameKey(s, im_id) for s in self.scene_ids for im_id in self._scenes[s].cameras)
+        keys = {FrameKey(s, im_id) for s, ids in self._listed.frames.items() for im_id in ids}
+        if not keys and self.faults:
+            raise InputError(self.faults[0])
         if not keys:
             raise InputError(
                 f"{self.root / self.split} has no frame: scene_camera.json of its scenes must have an "
                 "entry for each image."
             )
-        return tuple(keys)
+        if self._targets_path is None:
+            return tuple(sorted(keys))
+        wanted = {target.key for target in self.targets}
+        if missing := sorted(wanted - keys):
+            raise InputError(
+                f"{self._targets_path} names image {missing[0].frame_id}, which split '{self.split}' has not."
+            )
+        return tuple(sorted(wanted))
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """A sentence for each scene whose frames cannot be listed; the others are in `keys`."""
+        return self._listed.faults
+
+    @cached_property
+    def targets(self) -> tuple[Target, ...]:
+        """What the targets file asks for; empty without one."""
+        return () if self._targets_path is None else read_targets(self._targets_path)
+
+    @cached_property
+    def _listed(self) -> Listed:
+        return list_scenes(self.scene_ids, lambda scene_id: self._scenes[scene_id].cameras)
 
     def load_frame(self, key: FrameKey) -> Frame:
         """Read a frame's images and camera."""
@@ -161,11 +162,11 @@ class BopDataset:
         return self._models.object_ids
 
     @property
-    def objects(self) -> dict[int, BopObject]:
+    def objects(self) -> dict[int, KnownObject]:
         """All models by id; reads those that have not been read yet."""
         return {object_id: self.object(object_id) for object_id in self.object_ids}
 
-    def object(self, object_id: int) -> BopObject:
+    def object(self, object_id: int) -> KnownObject:
         """One model, read once."""
         return self._models.read(object_id)
 
@@ -176,7 +177,7 @@ class BopDataset:
 
     @cached_property
     def _models(self) -> BopModels:
-        return BopModels(self.root)
+        return BopModels(self.root, self._models_folder)
 
 
 class _Scene:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import trimesh
 
+from crisp.data.dataset import KnownObject
 from crisp.errors import InputError
 from crisp.frame_files import numbers, read_json
 from crisp.objects import Symmetries
@@ -20,42 +20,27 @@ MM_PER_M = 1000.0
 MODEL_FOLDERS = ("models", "models_eval")
 
 
-@dataclass(frozen=True, eq=False)
-class BopObject:
-    """One model of the set, metres.
-
-    Args:
-        name: from `models_info.json` where our writer put it, else the file's stem.
-        kind: the category, likewise; else the name.
-        diameter_m: the largest distance between two vertices.
-    """
-
-    object_id: int
-    name: str
-    kind: str
-    mesh: Mesh
-    diameter_m: float
-    symmetries: Symmetries
-
-
 class BopModels:
     """The models of one data set, each read once, when first asked for.
 
     Args:
         root: the data set's folder, with a folder `models` or `models_eval`.
+        folder: the models' folder, if it is to be another.
 
     Raises:
-        InputError: neither folder is there. All methods raise it, with the file's name, for bad content.
+        InputError: no such folder. All methods raise it, with the file's name, for bad content.
     """
 
-    def __init__(self, root: Path) -> None:
-        folders = [root / name for name in MODEL_FOLDERS if (root / name).is_dir()]
+    def __init__(self, root: Path, folder: Path | None = None) -> None:
+        if folder is not None and not folder.is_dir():
+            raise InputError(f"there is no folder of models {folder}.")
+        folders = [path for path in (folder, *(root / n for n in MODEL_FOLDERS)) if path and path.is_dir()]
         if not folders:
             raise InputError(
                 f"{root} has no folder 'models': put the set's models there (obj_000001.ply, mm)."
             )
         self.folder = folders[0]
-        self._read: dict[int, BopObject] = {}
+        self._read: dict[int, KnownObject] = {}
 
     @cached_property
     def object_ids(self) -> tuple[int, ...]:
@@ -63,7 +48,7 @@ class BopModels:
         stems = (path.stem for path in self.folder.glob("obj_*.ply"))
         return tuple(sorted(int(stem[4:]) for stem in stems if stem[4:].isdigit()))
 
-    def read(self, object_id: int) -> BopObject:
+    def read(self, object_id: int) -> KnownObject:
         """One model."""
         if object_id not in self._read:
             self._read[object_id] = self._load(object_id)
@@ -73,7 +58,7 @@ class BopModels:
     def _infos(self) -> dict[int, Any]:
         return entries_by_id(self.folder / "models_info.json")
 
-    def _load(self, object_id: int) -> BopObject:
+    def _load(self, object_id: int) -> KnownObject:
         path = self.folder / f"obj_{object_id:06d}.ply"
         if object_id not in self.object_ids:
             ids = ", ".join(map(str, self.object_ids)) or "none"
@@ -84,7 +69,7 @@ class BopModels:
             raise InputError(f"{source} has no diameter: compute it with bop_toolkit's calc_model_info.py.")
         diameter_mm = numbers([info["diameter"]], count=1, what=f"diameter of {source}")[0]
         name = str(info.get("name", path.stem))
-        return BopObject(
+        return KnownObject(
             object_id=object_id,
             name=name,
             kind=str(info.get("kind", name)),

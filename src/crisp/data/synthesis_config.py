@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast, get_args
 
+from crisp.data.layouts import Layout
+from crisp.data.nocs_files import SPLITS, Split, camera_of
 from crisp.errors import InputError
 from crisp.render.looks import LookName
 
@@ -14,11 +17,14 @@ class SynthesisConfig:
     """What to render. The same numbers give the same files."""
 
     split: str = "train"
-    """Name of the split, a folder within the data set."""
+    """Name of the split: bop: a folder; nocs: camera_train, camera_val, real_train or real_test; spe3r: train
+    (and validation with it) or test."""
+    layout: Layout = "bop"
+    """Files, names and units: bop, nocs (six categories; its intrinsics) or spe3r (satellites; 256x256)."""
     scenes: int = 100
-    """Tables to lay."""
+    """Tables to lay; spe3r: satellites, at most as many as there are for the split."""
     views_per_scene: int = 5
-    """Pictures of each table, each with its own camera and light."""
+    """Pictures of each, every one with its own camera and light."""
     look: LookName = "clean"
     """clean: mild light, exact depth; hard: strong light, clutter, blur, noise, a depth sensor's faults."""
     seed: int = 0
@@ -46,6 +52,7 @@ class SynthesisConfig:
         for name in ("scenes", "views_per_scene", "width", "height"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        self._check_layout()
         if self.look not in ("clean", "hard"):
             raise InputError(f"look must be 'clean' or 'hard', got {self.look!r}.")
         if self.seed < 0:
@@ -56,6 +63,23 @@ class SynthesisConfig:
                 raise InputError(f"{name} must be a range low <= high from {least} up, got {low}..{high}.")
         if self.elevation_deg[1] >= 90:
             raise InputError(f"elevation_deg must stay below 90, got {self.elevation_deg[1]}.")
+
+    def _check_layout(self) -> None:
+        if self.layout not in get_args(Layout):
+            raise InputError(f"layout must be {', '.join(get_args(Layout))}, got {self.layout!r}.")
+        if self.layout == "spe3r" and self.split not in ("train", "test"):
+            raise InputError(f"with layout spe3r the split must be train or test, got {self.split!r}.")
+        if self.layout == "nocs":
+            if self.split not in SPLITS:
+                raise InputError(
+                    f"with layout nocs the split must be {', '.join(SPLITS)}, got {self.split!r}."
+                )
+            camera_of(self.nocs_split, (self.width, self.height))
+
+    @property
+    def nocs_split(self) -> Split:
+        """The split by its type, with layout nocs."""
+        return cast(Split, self.split)
 
 
 _LEAST = {

@@ -1,16 +1,12 @@
-"""Makes a BOP data set of objects on tables: reproducible, resumable, parallel over processes."""
+"""Makes a data set of objects on tables, or of satellites: reproducible, resumable, parallel."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import json
-import multiprocessing
-import os
-import threading
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,17 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from crisp.data.bop_writer import BopFrame, BopInstance, BopWriter
+from crisp.data.scene_layouts import SceneWriter, role_of, scene_frames, scene_models, scene_writer
+from crisp.data.scene_pool import run_scenes
 from crisp.data.synthesis_config import SynthesisConfig
 from crisp.errors import InputError
 from crisp.frame_files import read_json
 from crisp.objects import ObjectModel
 from crisp.progress import track
-from crisp.render.arrangement import Spacing
-from crisp.render.backend import limit_threads
-from crisp.render.looks import look
-from crisp.render.tabletop import Picture, pictures
-from crisp.render.viewpoints import Viewpoints
 
 __all__ = ["ScenesFailedError", "SynthesisConfig", "synthesise"]
 
@@ -59,7 +51,7 @@ def synthesise(
     workers: int = 1,
     progress: bool = True,
 ) -> None:
-    """Render `config.scenes` tables with `models` into the BOP data set `out`.
+    """Render `config.scenes` tables with `models` into the data set `out`.
 
     Scenes that are there already are kept, so a run that was broken off continues where it was, and ends
     with the files of an unbroken run. `out` may hold other splits of the same models.
@@ -76,17 +68,19 @@ def synthesise(
     models = tuple(models)
     if not models:
         raise InputError("there is nothing to render: give at least one object model.")
-    writer = BopWriter(out, config.split)
+    writer = scene_writer(out, config, dict(enumerate(models, start=1)))
     _begin(writer, models, config)
-    tasks = [task for task in _tasks(models, config, Path(out)) if not writer.has_scene(task.scene_id)]
+    wanted = list(_tasks(models, config, Path(out)))
+    tasks = [task for task in wanted if not writer.has_scene(task.scene_id)]
     failures: dict[int, Exception] = {}
-    outcomes = _run(tasks, workers)
+    outcomes = run_scenes(tasks, _render, workers)
     if progress:
-        done = config.scenes - len(tasks)
-        outcomes = track(outcomes, "rendering", total=config.scenes, done=done)
+        total = len(wanted)
+        outcomes = track(outcomes, "rendering", total=total, done=total - len(tasks))
     for scene_id, error in outcomes:
         if error is not None:
             failures[scene_id] = error
+    writer.finish(models)
     if failures:
         first = min(failures)
         raise ScenesFailedError(
@@ -95,77 +89,15 @@ def synthesise(
         ) from failures[first]
 
 
-def _run(tasks: Sequence[_SceneTask], workers: int) -> Iterator[tuple[int, Exception | None]]:
-    if workers <= 1 or len(tasks) <= 1:
-        for task in tasks:
-            yield task.scene_id, _outcome(lambda task=task: _render(task))  # type: ignore[misc]
-        return
-    # A fork would copy the renderer's locks in whatever state they are; a fresh process has its own.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context, initializer=_start_worker) as pool:
-        futures = {pool.submit(_render, task): task.scene_id for task in tasks}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], _outcome(future.result)
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-
-
-def _start_worker() -> None:
-    limit_threads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """A worker that outlives a killed run would write into the same folders as the run that resumes it."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _outcome(work: Callable[[], None]) -> Exception | None:
-    """What went wrong, for the report at the end: one scene must not lose the others."""
-    try:
-        work()
-    except Exception as error:
-        return error
-    return None
-
-
 def _render(task: _SceneTask) -> None:
-    config = task.config
-    viewpoints = Viewpoints(
-        width=config.width,
-        height=config.height,
-        elevation_deg=config.elevation_deg,
-        distance_m=config.distance_m,
-        focal_px=config.focal_px,
-        roll_deg=config.roll_deg,
-    )
-    views = pictures(
-        task.models,
-        views=config.views_per_scene,
-        viewpoints=viewpoints,
-        look=look(config.look),
-        seed=task.seed,
-        spacing=Spacing(*config.gap_m),
-    )
-    frames = (_frame(im_id, picture, task.object_ids) for im_id, picture in enumerate(views))
-    BopWriter(task.out, config.split).write_scene(task.scene_id, frames)
-
-
-def _frame(im_id: int, picture: Picture, object_ids: tuple[int, ...]) -> BopFrame:
-    instances = tuple(
-        BopInstance(object_ids[seen.index], seen.T_camera_object, seen.mask, seen.mask_visible)
-        for seen in picture.objects
-    )
-    return BopFrame(im_id, picture.rgb, picture.depth_m, picture.camera, instances)
+    models = dict(zip(task.object_ids, task.models, strict=True))
+    shown = scene_models(models, task.config, seed=task.seed)
+    frames = scene_frames(shown, task.config, seed=task.seed)
+    scene_writer(task.out, task.config, shown).write_scene(task.scene_id, frames)
 
 
 def _tasks(models: tuple[ObjectModel, ...], config: SynthesisConfig, out: Path) -> Iterable[_SceneTask]:
-    for scene_id, chosen in enumerate(_deal(len(models), config)):
+    for scene_id, chosen in _scenes(len(models), config):
         yield _SceneTask(
             scene_id=scene_id,
             seed=_scene_seed(config, scene_id),
@@ -174,6 +106,18 @@ def _tasks(models: tuple[ObjectModel, ...], config: SynthesisConfig, out: Path) 
             config=config,
             out=out,
         )
+
+
+def _scenes(count: int, config: SynthesisConfig) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Number of each scene, and the places of its models: a satellite is a scene of its own."""
+    if config.layout != "spe3r":
+        yield from enumerate(_deal(count, config))
+        return
+    role = "test" if config.split == "test" else "train"
+    places = [place for place in range(count) if role_of(place + 1, count) == role]
+    if not places:
+        raise InputError(f"of {count} satellites none is for the split '{config.split}': give more models.")
+    yield from ((place, (place,)) for place in places[: config.scenes])
 
 
 def _deal(count: int, config: SynthesisConfig) -> Iterator[tuple[int, ...]]:
@@ -193,7 +137,7 @@ def _scene_seed(config: SynthesisConfig, scene_id: int) -> int:
     return int(sequence.generate_state(1)[0])
 
 
-def _begin(writer: BopWriter, models: tuple[ObjectModel, ...], config: SynthesisConfig) -> None:
+def _begin(writer: SceneWriter, models: tuple[ObjectModel, ...], config: SynthesisConfig) -> None:
     """Write models and record of a new data set or split, or hold an old one's against this run."""
     path = writer.root / RECORD
     record: dict[str, Any] = {
@@ -202,7 +146,7 @@ def _begin(writer: BopWriter, models: tuple[ObjectModel, ...], config: Synthesis
         "splits": {},
     }
     split = {
-        "config": json.loads(json.dumps(dataclasses.asdict(config))),
+        "config": _recorded(config),
         "scene_seeds": [_scene_seed(config, scene_id) for scene_id in range(config.scenes)],
     }
     if path.exists():
@@ -218,15 +162,23 @@ def _begin(writer: BopWriter, models: tuple[ObjectModel, ...], config: Synthesis
                 "choose another folder or split, or repeat the old configuration."
             )
         record["splits"] = known["splits"]
-    elif (writer.root / "models").exists():
+    elif writer.has_models() or (writer.root / "models").exists():
         raise InputError(f"{writer.root} holds a data set that was not made here: choose another folder.")
     record["splits"] |= {config.split: split}
     writer.root.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(json.dumps(record, indent=1) + "\n")
     partial.replace(path)
-    if not (writer.root / "models" / "models_info.json").exists():  # the last file that write_models writes
+    if not writer.has_models():
         writer.write_models(models)
+
+
+def _recorded(config: SynthesisConfig) -> dict[str, Any]:
+    """As JSON has it. BOP goes without saying: it was the only layout once, and its records still hold."""
+    record = json.loads(json.dumps(dataclasses.asdict(config)))
+    if record["layout"] == "bop":
+        del record["layout"]
+    return record
 
 
 def _fingerprint(model: ObjectModel) -> str:

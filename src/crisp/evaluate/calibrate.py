@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from crisp.data.bop import BopDataset
+from crisp.data.dataset import Dataset
 from crisp.errors import InputError
 from crisp.evaluate.bounds import UNBOUNDED, Bounds, Evidence, Point, choose, curves, point, point_json
 from crisp.evaluate.judge import Judged, judge
@@ -63,7 +63,7 @@ class Calibration:
 
 def calibrate(
     model: Model,
-    datasets: Sequence[BopDataset],
+    datasets: Sequence[Dataset],
     *,
     target: float = 0.95,
     min_visib_fract: float = 0.1,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from crisp.data.bop import BopDataset, FrameKey, Instance
+from crisp.data.dataset import Dataset, FrameKey, Instance
 from crisp.evaluate.score import TrueModel
 from crisp.model import Model
 from crisp.progress import track
@@ -58,7 +58,7 @@ def within_claim(add_s_m: float, chamfer_m: float, *, diameter_m: float) -> bool
 
 def judge(
     model: Model,
-    dataset: BopDataset,
+    dataset: Dataset,
     *,
     min_visib_fract: float = 0.1,
     progress: bool = False,
@@ -69,7 +69,7 @@ def judge(
         min_visib_fract: leave out objects of which less can be seen.
         progress: show a bar.
     """
-    truths: dict[int, TrueModel] = {}
+    truths: dict[tuple[int, float], TrueModel] = {}
     model = replace(model, meshing=MESHING)
     keys = dataset.keys
     shown = track(keys, "judging", total=len(keys)) if progress else keys
@@ -78,19 +78,20 @@ def judge(
 
 def _frame(
     model: Model,
-    dataset: BopDataset,
+    dataset: Dataset,
     key: FrameKey,
     min_visib_fract: float,
     *,
-    truths: dict[int, TrueModel],
+    truths: dict[tuple[int, float], TrueModel],
 ) -> Iterator[Judged]:
     frame = dataset.load_frame(key)
     instances = [i for i in dataset.instances(key) if not i.visib_fract < min_visib_fract]
     results = model.estimate(frame, [dataset.mask(key, instance.index) for instance in instances])
     for instance, result in zip(instances, results, strict=True):
-        if instance.object_id not in truths:
-            truths[instance.object_id] = TrueModel(dataset.object(instance.object_id))
-        yield _judged(key.frame_id, instance, truths[instance.object_id], result=result)
+        sized = instance.object_id, instance.scale
+        if sized not in truths:
+            truths[sized] = TrueModel(dataset.object(instance.object_id).scaled(instance.scale))
+        yield _judged(key.frame_id, instance, truths[sized], result=result)
 
 
 def _judged(frame_id: str, instance: Instance, truth: TrueModel, *, result: Result) -> Judged:

@@ -1,11 +1,12 @@
-"""The first of the two loops of evaluation: predictions of a whole BOP split into a file."""
+"""The first of the two loops of evaluation: predictions of a whole split into a file."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from crisp.data.bop import BopDataset, FrameKey, Instance
+from crisp.data.dataset import Dataset, FrameKey, Instance
+from crisp.data.layouts import open_dataset
 from crisp.errors import InputError, ObjectFailure
 from crisp.model import Model
 from crisp.progress import track
@@ -36,7 +37,7 @@ def predict(
         min_visib_fract: leave out objects of which less can be seen; recorded, and heeded by `score`.
 
     Returns:
-        A sentence for each frame or mask that could not be read.
+        A sentence for each scene, frame or mask that could not be read.
 
     Raises:
         InputError: no such data set or split, fewer than one frame, or a folder with results of another
@@ -44,7 +45,7 @@ def predict(
     """
     if most_frames is not None and most_frames < 1:
         raise InputError(f"at least one frame must be estimated, got --frames {most_frames}.")
-    dataset = BopDataset(dataset_dir, split)
+    dataset = open_dataset(dataset_dir, split)
     frames = dataset.keys[:most_frames]
     settings: dict[str, str | float] = {
         "dataset": dataset_dir.resolve().name,
@@ -55,7 +56,7 @@ def predict(
     }
     writer = ResultsWriter(out, model, settings, resume=True)
     keys: Sequence[FrameKey] = [key for key in frames if key.frame_id not in writer.frame_ids]
-    faults = []
+    faults = list(dataset.faults)
     for number, key in enumerate(track(keys, "estimating", total=len(keys))):
         try:
             found = _frame(model, dataset, key, min_visib_fract)
@@ -74,7 +75,7 @@ def predict(
     return faults
 
 
-def _frame(model: Model, dataset: BopDataset, key: FrameKey, min_visib_fract: float) -> FrameResults:
+def _frame(model: Model, dataset: Dataset, key: FrameKey, min_visib_fract: float) -> FrameResults:
     frame = dataset.load_frame(key)
     detections = [
         _detection(dataset, key, instance)
@@ -84,7 +85,7 @@ def _frame(model: Model, dataset: BopDataset, key: FrameKey, min_visib_fract: fl
     return FrameResults(key.frame_id, frame.camera, model.estimate(frame, detections))
 
 
-def _detection(dataset: BopDataset, key: FrameKey, instance: Instance) -> Detection | ObjectFailure:
+def _detection(dataset: Dataset, key: FrameKey, instance: Instance) -> Detection | ObjectFailure:
     """A mask that cannot be read is the trouble of its object alone."""
     try:
         return Detection(dataset.mask(key, instance.index), object_id=instance.object_id)

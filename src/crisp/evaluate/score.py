@@ -1,4 +1,4 @@
-"""Scores a predictions folder against a BOP data set's labels (method.md, section 9).
+"""Scores a predictions folder against a data set's labels (method.md, section 9).
 
 Detection i of a frame is its i-th label whose mask was given: those with at least the `min_visib_fract` that
 the run's settings name (0 where they name none). A label without an estimate, because its frame or object is
@@ -17,8 +17,8 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 import crisp
-from crisp.data.bop import BopDataset, FrameKey, Instance
-from crisp.data.bop_models import BopObject
+from crisp.data.dataset import Dataset, FrameKey, Instance, KnownObject
+from crisp.data.layouts import open_dataset
 from crisp.errors import InputError
 from crisp.evaluate.predictions import PredictedObject, Predictions, read_predictions
 from crisp.evaluate.score_files import check_settings, write_scores
@@ -51,7 +51,7 @@ def score(
     predicted_frames_only: bool = False,
     progress: bool = False,
 ) -> Scores:
-    """Score estimates of a BOP split and write `scores.json`, `.md`, `.csv` and BOP's own results CSV.
+    """Score estimates of a split and write `scores.json`, `.md`, `.csv` and BOP's own results CSV.
 
     ADD-S: 5000 area-weighted samples of the true model. chamfer-mm: 10,000 a side, object frame.
 
@@ -69,7 +69,7 @@ def score(
     if not protocols or (unknown := set(protocols) - set(PROTOCOLS)):
         what = ", ".join(sorted(unknown)) if protocols else "none"
         raise InputError(f"protocols must be among {', '.join(PROTOCOLS)}, got {what}.")
-    predictions, dataset = read_predictions(predictions_dir), BopDataset(dataset_dir, split)
+    predictions, dataset = read_predictions(predictions_dir), open_dataset(dataset_dir, split)
     settings = _settings(
         dataset, predictions, sorted(set(protocols)), predicted_frames_only=predicted_frames_only
     )
@@ -93,7 +93,7 @@ def score(
 
 
 def _settings(
-    dataset: BopDataset, predictions: Predictions, protocols: list[Protocol], *, predicted_frames_only: bool
+    dataset: Dataset, predictions: Predictions, protocols: list[Protocol], *, predicted_frames_only: bool
 ) -> dict[str, Any]:
     """All that the figures depend on, apart from the predictions."""
     return {
@@ -109,7 +109,7 @@ def _settings(
     }
 
 
-def _keys(dataset: BopDataset, predictions: Predictions, predicted_only: bool) -> list[FrameKey]:
+def _keys(dataset: Dataset, predictions: Predictions, predicted_only: bool) -> list[FrameKey]:
     known = {key.frame_id: key for key in dataset.keys}
     if strangers := sorted(set(predictions.frames) - set(known)):
         raise InputError(
@@ -123,7 +123,7 @@ def _keys(dataset: BopDataset, predictions: Predictions, predicted_only: bool) -
 class TrueModel:
     """A model with its samples, made once for all its instances."""
 
-    model: BopObject
+    model: KnownObject
 
     @cached_property
     def add_s_points(self) -> np.ndarray:
@@ -162,11 +162,11 @@ class TrueModel:
 class _Scorer:
     """Scores frame after frame, keeping each model's samples."""
 
-    def __init__(self, dataset: BopDataset, predictions: Predictions, protocols: frozenset[Protocol]) -> None:
+    def __init__(self, dataset: Dataset, predictions: Predictions, protocols: frozenset[Protocol]) -> None:
         self._dataset = dataset
         self._predictions = predictions
         self._protocols = protocols
-        self._truths: dict[int, TrueModel] = {}
+        self._truths: dict[tuple[int, float], TrueModel] = {}
 
     def frame(self, key: FrameKey) -> Iterator[ObjectScore]:
         at_least = float(self._predictions.settings.get("min_visib_fract", 0.0))
@@ -192,7 +192,7 @@ class _Scorer:
         predicted: PredictedObject | None,
         seconds: float,
     ) -> ObjectScore:
-        truth = self._truth(instance.object_id)
+        truth = self._truth(instance)
         ok = predicted is not None and predicted.status == "ok"
         T = predicted.T_camera_object if predicted is not None and ok else None
         mesh = predicted.mesh() if predicted is not None and ok and "chamfer-mm" in self._protocols else None
@@ -212,7 +212,10 @@ class _Scorer:
             shape=truth.shape_error(mesh) if "chamfer-mm" in self._protocols else None,
         )
 
-    def _truth(self, object_id: int) -> TrueModel:
-        if object_id not in self._truths:
-            self._truths[object_id] = TrueModel(self._dataset.object(object_id))
-        return self._truths[object_id]
+    def _truth(self, instance: Instance) -> TrueModel:
+        key = instance.object_id, instance.scale
+        if key not in self._truths:
+            if instance.scale != 1.0:  # a size of this image's own is not met again: keep no such model
+                self._truths = {k: v for k, v in self._truths.items() if k[1] == 1.0}
+            self._truths[key] = TrueModel(self._dataset.object(instance.object_id).scaled(instance.scale))
+        return self._truths[key]

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from crisp.crop import normalise
-from crisp.data.bop import FrameKey
+from crisp.data.dataset import FrameKey
 from crisp.learn.features import backbone_digest
 from crisp.learn.problem import Problem
 from crisp.learn.recipe import JointStage

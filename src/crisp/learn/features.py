@@ -22,7 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from crisp.crop import normalise
-from crisp.data.bop import BopDataset, FrameKey
+from crisp.data.dataset import Dataset, FrameKey
 from crisp.learn.recipe import FeatureStage
 from crisp.learn.views import Scenery, View, cut_view
 from crisp.networks.model import CrispNetwork
@@ -63,7 +63,7 @@ class CropFeatures:
 
 
 def compute_features(
-    dataset: BopDataset,
+    dataset: Dataset,
     keys: Sequence[FrameKey],
     *,
     network: CrispNetwork,
@@ -107,7 +107,7 @@ class _Cropped:
 
 
 def _frame_crops(
-    dataset: BopDataset,
+    dataset: Dataset,
     key: FrameKey,
     network: CrispNetwork,
     object_ids: Sequence[int],
@@ -203,7 +203,7 @@ def backbone_digest(network: CrispNetwork) -> str:
     return digest.hexdigest()
 
 
-def _run_name(dataset: BopDataset, run: Sequence[FrameKey], key: str) -> str:
+def _run_name(dataset: Dataset, run: Sequence[FrameKey], key: str) -> str:
     """Name of a shard: changes with the settings, and with the frames' images, masks and labels."""
     digest = hashlib.sha256(key.encode())
     for frame_key in run:

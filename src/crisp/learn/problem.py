@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from crisp.data.bop import BopDataset, BopObject, FrameKey
+from crisp.data.dataset import Dataset, FrameKey, KnownObject
+from crisp.data.layouts import open_dataset
 from crisp.data.sdf_samples import SdfSampleConfig, SdfSamples, sdf_samples
 from crisp.errors import InputError
 from crisp.learn.recipe import Recipe
@@ -23,8 +24,8 @@ SURFACE_SAMPLES, NEAR_SAMPLES, VOLUME_SAMPLES = 20_000, 60_000, 40_000
 class Problem:
     """Data set, objects in the order of their ids, and the frames to train and to validate on."""
 
-    dataset: BopDataset
-    objects: Sequence[BopObject]
+    dataset: Dataset
+    objects: Sequence[KnownObject]
     train: Sequence[FrameKey]
     validation: Sequence[FrameKey]
     samples: Sequence[SdfSamples]
@@ -51,14 +52,20 @@ class Problem:
 def open_problem(
     recipe: Recipe, root: Path, split: str, *, cache: Path, most_frames: int | None = None
 ) -> Problem:
-    """Read a labelled BOP split, sample its objects' distances and set validation scenes aside.
+    """Read a labelled split, sample its objects' distances and set validation scenes aside.
 
     Raises:
         InputError: the data set cannot be read, or has no annotated object.
     """
-    dataset = BopDataset(root, split)
+    dataset = open_dataset(root, split)
     keys = list(dataset.keys)[:most_frames]
-    present = sorted({i.object_id for key in keys for i in dataset.instances(key)})
+    instances = [i for key in keys for i in dataset.instances(key)]
+    if any(i.scale != 1.0 for i in instances):
+        raise InputError(
+            f"{root}/{split} has models that are of another size in each image: train on a split with models "
+            "of one size, such as real_train."
+        )
+    present = sorted({i.object_id for i in instances})
     objects = [dataset.object(object_id) for object_id in present]
     if not objects:
         raise InputError(f"{root}/{split} has no annotated object to train on.")

@@ -15,7 +15,7 @@ import torch
 from lightning_fabric import Fabric
 
 import crisp
-from crisp.data.bop import FrameKey
+from crisp.data.dataset import FrameKey
 from crisp.errors import InputError
 from crisp.frame_files import read_json
 from crisp.learn.decoder_stage import train_decoder

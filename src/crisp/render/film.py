@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from scipy.ndimage import convolve, gaussian_filter
 
 
@@ -31,10 +31,19 @@ class Exposure:
 
 
 def develop(
-    radiance: Float[np.ndarray, "h w 3"], exposure: Exposure, rng: np.random.Generator
+    radiance: Float[np.ndarray, "h w 3"],
+    exposure: Exposure,
+    rng: np.random.Generator,
+    *,
+    metered: Bool[np.ndarray, "h w"] | None = None,
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """An sRGB picture of linear radiance."""
-    image = radiance * (exposure.brightness / _metered(radiance))
+    """An sRGB picture of linear radiance.
+
+    Args:
+        metered: the pixels that the light meter looks at; all unless given. At least one must be on.
+    """
+    measured = radiance.reshape(-1, 3) if metered is None else radiance[metered]
+    image = radiance * (exposure.brightness / _metered(measured))
     image = np.minimum(image * np.asarray(exposure.balance, dtype=np.float32), 4.0)  # wells are finite
     if exposure.defocus_px > 0:
         image = gaussian_filter(image, (exposure.defocus_px, exposure.defocus_px, 0))
@@ -46,10 +55,10 @@ def develop(
     return (srgb_from_linear(np.clip(image, 0, 1)) * 255).round().astype(np.uint8)
 
 
-def _metered(radiance: Float[np.ndarray, "h w 3"]) -> float:
+def _metered(radiance: Float[np.ndarray, "n 3"]) -> float:
     """A light meter's reading, between the median and what it would be if the brightest parts were white:
     a dark table must not burn out the white things on it."""
-    middle, bright = np.quantile(radiance.mean(axis=2), (0.5, 0.96))
+    middle, bright = np.quantile(radiance.mean(axis=1), (0.5, 0.96))
     return max(float(np.sqrt(middle * 0.3 * bright)), 1e-6)
 
 

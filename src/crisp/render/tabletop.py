@@ -14,6 +14,7 @@ from crisp.render.arrangement import Spacing, arrange
 from crisp.render.film import develop, without_speckle
 from crisp.render.looks import Look, draw_exposure, draw_light
 from crisp.render.scene import Geometry, View
+from crisp.render.square_pixels import with_square_pixels
 from crisp.render.surroundings import random_backdrop, random_clutter, random_table, random_walls
 from crisp.render.table_scene import TableScene
 from crisp.render.viewpoints import Viewpoints, draw_view
@@ -67,14 +68,17 @@ def pictures(
     scene = TableScene(everything, panels, random_backdrop(surroundings))
     for _ in range(views):
         view = draw_view(viewpoints, wanted, layout)
-        geometry = scene.geometry(view)
+        drawn, seen_from = with_square_pixels(scene, view)
+        geometry = drawn.geometry(seen_from)
         light, exposure = draw_light(look, appearance), draw_exposure(look, appearance)
         render_seed = int(appearance.integers(2**31))
         if look.samples:
-            noisy = scene.traced(view, light, samples=look.samples, bounces=look.bounces, seed=render_seed)
+            noisy = drawn.traced(
+                seen_from, light, samples=look.samples, bounces=look.bounces, seed=render_seed
+            )
             radiance = without_speckle(noisy)
         else:
-            radiance = scene.direct(view, light, geometry, seed=render_seed)
+            radiance = drawn.direct(seen_from, light, geometry, seed=render_seed)
         depth_m = geometry.depth_m
         if look.sensor is not None:
             depth_m = look.sensor.measure(depth_m, view.camera, appearance)

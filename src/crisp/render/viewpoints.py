@@ -18,7 +18,11 @@ JITTER_M = 0.04
 
 @dataclass(frozen=True)
 class Viewpoints:
-    """Where cameras stand and how they look; each number is drawn evenly from its range."""
+    """Where cameras stand and how they look; each number is drawn evenly from its range.
+
+    Args:
+        camera: the same for all views, where the focal length is not drawn.
+    """
 
     width: int
     height: int
@@ -26,6 +30,7 @@ class Viewpoints:
     distance_m: Range
     focal_px: Range
     roll_deg: Range
+    camera: Camera | None = None
 
 
 def draw_view(viewpoints: Viewpoints, placed: tuple[Placed, ...], rng: np.random.Generator) -> View:
@@ -78,7 +83,10 @@ def _random_view(viewpoints: Viewpoints, placed: tuple[Placed, ...], rng: np.ran
     cx = (width - 1) / 2 + rng.uniform(-0.02, 0.02) * width
     cy = (height - 1) / 2 + rng.uniform(-0.02, 0.02) * height
     K = np.array([[focal, 0, cx], [0, focal, cy], [0, 0, 1]])
-    return View(Camera(K, width, height), look_at(eye, target, roll_deg=rng.uniform(*viewpoints.roll_deg)))
+    return View(
+        viewpoints.camera or Camera(K, width, height),
+        look_at(eye, target, roll_deg=rng.uniform(*viewpoints.roll_deg)),
+    )
 
 
 def _is_cut(view: View, item: Placed) -> bool:

@@ -7,7 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from crisp.data.procedural import bottles, electronics, packages, satellites, strange_kinds, tools, vessels
+from crisp.data.nocs_files import CATEGORIES
+from crisp.data.procedural import (
+    bottles,
+    electronics,
+    packages,
+    satellites,
+    spacecraft,
+    strange_kinds,
+    tools,
+    vessels,
+)
 from crisp.data.procedural import strangers as strange_instances
 from crisp.errors import InputError
 from crisp.objects import ObjectModel
@@ -79,6 +89,13 @@ def object_model(name: str) -> ObjectModel:
 def catalogue() -> tuple[ObjectModel, ...]:
     """Build all objects, always the same, in a few seconds."""
     return tuple(build() for build in _BUILDERS)
+
+
+def default_models(layout: str) -> tuple[ObjectModel, ...]:
+    """What a set of that layout shows by default: all objects, NOCS's six categories, or satellites."""
+    if layout == "spe3r":
+        return spacecraft.fleet()
+    return tuple(m for m in catalogue() if layout != "nocs" or m.kind in CATEGORIES)
 
 
 def strangers() -> tuple[ObjectModel, ...]:

@@ -13,12 +13,13 @@ from crisp.data.procedural.solids import Number, Point2, block, lathe, rod, tube
 from crisp.objects import ObjectModel, Symmetries
 
 
-def _cells(size: Point2, *, tiles: tuple[int, int], cell: str = "#1b2f7a") -> Card:
+def solar_cells(size: Point2, *, tiles: tuple[int, int], cell: str = "#1b2f7a") -> Card:
+    """A panel of tiles."""
     card = Card(*size, "#b9c2d6").grid((0.02, 0.02, 0.98, 0.98), cell, cells=tiles, gap=0.12)
     return card.box((0, 0.485, 1, 0.515), "#d9dde6")
 
 
-def _dish(radius: Number, depth: Number) -> Manifold:
+def dish_solid(radius: Number, depth: Number) -> Manifold:
     """A bowl-shaped reflector opening along z, 6 mm thick."""
     r = np.linspace(0, radius, 9)
     inner = [(float(a), 8 + depth * float(a / radius) ** 2) for a in r]
@@ -26,7 +27,8 @@ def _dish(radius: Number, depth: Number) -> Manifold:
     return lathe([*outer, *inner[::-1]], rounding=1.0, segments=48)
 
 
-def _foil(size: Point2, base: str, *, dark: str) -> Card:
+def foil(size: Point2, base: str, *, dark: str) -> Card:
+    """Wrinkled."""
     card = Card(*size, base)
     for i in range(5):
         card.polygon([(0.2 * i, 0), (0.2 * i + 0.1, 1), (0.2 * i + 0.14, 1), (0.2 * i + 0.06, 0)], dark)
@@ -36,7 +38,7 @@ def _foil(size: Point2, base: str, *, dark: str) -> Card:
 def satellite_relay() -> ObjectModel:
     """Two unlike panels, a dish on the right shoulder, a horn in front."""
     bus = block((74, 70, 92), rounding=4)
-    front = _foil((74, 92), "#d9a92e", dark="#b5831a").box((0.15, 0.1, 0.85, 0.45), "#f0f0f0")
+    front = foil((74, 92), "#d9a92e", dark="#b5831a").box((0.15, 0.1, 0.85, 0.45), "#f0f0f0")
     front.text("RELAY", (0.2, 0.14, 0.8, 0.4), "#1b2f7a")
     back = (
         Card(74, 92, "#e9e9e6")
@@ -44,11 +46,11 @@ def satellite_relay() -> ObjectModel:
         .text("02", (0.3, 0.14, 0.7, 0.46), "white")
     )
     left, right = (
-        _foil((70, 92), "#c8952a", dark="#8f6a1c"),
+        foil((70, 92), "#c8952a", dark="#8f6a1c"),
         Card(70, 92, "#565b63").hazard((0.1, 0.7, 0.9, 0.9)),
     )
     top = Card(74, 70, "#f0f0f0").box((0, 0, 0.4, 0.5), "#c23b2e").disc((0.75, 0.3), 0.12, "#222222")
-    long, short = _cells((96, 66), tiles=(6, 4)), _cells((66, 66), tiles=(4, 4), cell="#4b1c66")
+    long, short = solar_cells((96, 66), tiles=(6, 4)), solar_cells((66, 66), tiles=(4, 4), cell="#4b1c66")
     rear = Card(96, 66, "#d8d4c8").box((0, 0.4, 1, 0.6), "#a09a8a")
     edge = flat("#8f97a8")
     dish = Wrap(
@@ -63,7 +65,7 @@ def satellite_relay() -> ObjectModel:
         Part(block((96, 8, 66), rounding=2), Box(long, rear, edge, edge, edge, edge), placed((-92, 4, 50))),
         Part(block((66, 8, 66), rounding=2), Box(short, rear, edge, edge, edge, edge), placed((78, 4, 50))),
         Part(rod(6, 190).translate((0, 0, -95)), plain("#3a3d42"), placed((-10, 4, 50), turn=(0, 90, 0))),
-        Part(_dish(30, 14), dish, placed((8, -14, 100), turn=(40, 0, 25))),
+        Part(dish_solid(30, 14), dish, placed((8, -14, 100), turn=(40, 0, 25))),
         Part(rod(9, 20), plain("#444a52"), placed((6, -6, 86))),
         Part(rod(7, 24, top=15), plain("#c23b2e"), placed((-6, -30, 26), turn=(90, 0, 0))),
     ]
@@ -82,7 +84,7 @@ def satellite_twin() -> ObjectModel:
     flank = Card(84, 84, "#c8ccd2").frame((0.1, 0.1, 0.9, 0.9), "#2d6a4f", width=0.05)
     top = Card(60, 84, "#c8ccd2").box((0, 0, 0.5, 0.25), "#e07a2f").box((0.5, 0.75, 1, 1), "#e07a2f")
     panel, rear = (
-        _cells((92, 72), tiles=(5, 4), cell="#16384f"),
+        solar_cells((92, 72), tiles=(5, 4), cell="#16384f"),
         Card(92, 72, "#c7b98e").box((0, 0.4, 0.6, 0.6), "#7f744f"),
     )
     edge = flat("#7d8794")
@@ -121,14 +123,14 @@ def satellite_probe() -> ObjectModel:
     face = Card(110, 110, "#f5f4ef").sector((-30, 50), "#3c6e8f").sector((150, 200), "#9c2f3f")
     face.disc((0.5, 0.5), 0.3, "#f5f4ef").disc((0.5, 0.5), 0.1, "#2b2d31")
     dish = Wrap(Card(340, 30, "#d0cfc8"), face, flat("#a5a49c"), flat("#f5f4ef"), steep=0.2)
-    cells, edge = _cells((100, 60), tiles=(7, 4), cell="#1d2a55"), flat("#8790a0")
+    cells, edge = solar_cells((100, 60), tiles=(7, 4), cell="#1d2a55"), flat("#8790a0")
     rear = Card(100, 60, "#d3cdb8").hazard((0.7, 0, 1, 1))
     boom = tube([(-40, 0, 30), (-72, 0, 38), (-102, 0, 56)], (5.5, 5.0, 5.0), count=16)
     tip = block((18, 18, 18), rounding=4)
     parts = [
         Part(bus, Wrap(side, deck, flat("#77777a"), flat("#77777a"))),
         Part(rod(16, 30, top=12), plain("#4a4d52"), placed((0, 0, 56))),
-        Part(_dish(55, 24), dish, placed((0, -6, 80), turn=(12, 0, 0))),
+        Part(dish_solid(55, 24), dish, placed((0, -6, 80), turn=(12, 0, 0))),
         Part(rod(5, 30, segments=16), plain("#2b2d31"), placed((0, -8, 84), turn=(12, 0, 0))),
         Part(
             block((92, 60, 8), rounding=2),

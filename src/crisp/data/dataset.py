@@ -1,0 +1,184 @@
+"""What every data set gives, whatever its files look like: frames, labels, masks and models. Metres.
+
+`crisp.data.bop`, `crisp.data.spe3r` and `crisp.data.nocs` read three layouts;
+`crisp.data.layouts.open_dataset` tells them apart.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from crisp.errors import InputError
+from crisp.objects import Symmetries
+from crisp.types import Frame, Mesh
+
+
+@dataclass(frozen=True, order=True)
+class FrameKey:
+    """Where a frame is in its split."""
+
+    scene_id: int
+    im_id: int
+
+    @property
+    def frame_id(self) -> str:
+        """The name under which results are written, such as "000001/000003"."""
+        return f"{self.scene_id:06d}/{self.im_id:06d}"
+
+
+@dataclass(frozen=True, eq=False)
+class Instance:
+    """One labelled object of a frame.
+
+    Args:
+        T_camera_object: (4, 4) float64, metres.
+        visib_fract: visible share of the silhouette; NaN where the set does not say.
+        index: place in the frame's list of labels, which names its masks.
+        scale: the instance is the model's mesh times this: 1 but in NOCS CAMERA, where models have no size.
+        handle_visible: False where the set says that a mug's handle is hidden, so that it looks like a cup.
+    """
+
+    object_id: int
+    T_camera_object: Float[np.ndarray, "4 4"]
+    visib_fract: float
+    index: int
+    scale: float = 1.0
+    handle_visible: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class KnownObject:
+    """One model of a set, metres.
+
+    Args:
+        name: as the set calls it.
+        kind: the category; the name where the set has none.
+        diameter_m: the largest distance between two vertices.
+    """
+
+    object_id: int
+    name: str
+    kind: str
+    mesh: Mesh
+    diameter_m: float
+    symmetries: Symmetries
+
+    def scaled(self, scale: float) -> KnownObject:
+        """The same object `scale` times as large (`Instance.scale`)."""
+        if scale == 1.0:
+            return self
+        symmetries = Symmetries(
+            tuple(_scaled_motion(T, scale) for T in self.symmetries.discrete),
+            tuple((axis, offset * scale) for axis, offset in self.symmetries.continuous),
+        )
+        mesh = Mesh(self.mesh.vertices * scale, self.mesh.faces)
+        return replace(self, mesh=mesh, diameter_m=self.diameter_m * scale, symmetries=symmetries)
+
+
+class Dataset(ABC):
+    """One split of a data set. Files are read when they are first asked for.
+
+    All raise InputError, with the file's name, for what is missing, damaged or contradictory; one bad frame
+    or model does not keep the others from being read.
+
+    Attributes:
+        unit: what one metre inside stands for: "metre", or "model unit" where the set has no metres.
+        depth_is_rendered: whether depth comes from models and poses instead of from a sensor.
+    """
+
+    root: Path
+    split: str
+    unit: str = "metre"
+    depth_is_rendered: bool = False
+
+    @property
+    @abstractmethod
+    def keys(self) -> tuple[FrameKey, ...]:
+        """All frames, sorted by scene and image."""
+
+    @property
+    @abstractmethod
+    def faults(self) -> tuple[str, ...]:
+        """A sentence for each scene whose frames cannot be listed; the others are in `keys`."""
+
+    @abstractmethod
+    def load_frame(self, key: FrameKey) -> Frame:
+        """Images and camera of a frame."""
+
+    @abstractmethod
+    def instances(self, key: FrameKey) -> tuple[Instance, ...]:
+        """The frame's labelled objects, in the order of their masks."""
+
+    def label_faults(self, key: FrameKey) -> tuple[str, ...]:
+        """A sentence for each object that the labels name but that is no instance, being out of sight."""
+        return ()
+
+    @abstractmethod
+    def mask(self, key: FrameKey, index: int, visible: bool = True) -> Bool[np.ndarray, "h w"]:
+        """The visible part of the `index`-th label; False: the whole silhouette where the set has it."""
+
+    @property
+    @abstractmethod
+    def object_ids(self) -> tuple[int, ...]:
+        """The models that are there, rising."""
+
+    @abstractmethod
+    def object(self, object_id: int) -> KnownObject:
+        """One model, read once."""
+
+    @abstractmethod
+    def digest(self, key: FrameKey) -> str:
+        """SHA-256 over all that is known of a frame: images, masks, camera and labels. For keys of caches."""
+
+    @property
+    @abstractmethod
+    def labels_digest(self) -> str:
+        """SHA-256 over the labels of the split, without images: tells sets of one name apart."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """The images of each scene that could be listed, and a sentence for each that could not."""
+
+    frames: Mapping[int, tuple[int, ...]]
+    faults: tuple[str, ...]
+
+
+def list_scenes(scene_ids: Iterable[int], images: Callable[[int], Iterable[int]]) -> Listed:
+    """Ask for each scene's images; one that is damaged does not keep the others from being read."""
+    frames, faults = {}, []
+    for scene_id in scene_ids:
+        try:
+            frames[scene_id] = tuple(images(scene_id))
+        except InputError as error:
+            faults.append(str(error))
+    return Listed(frames, tuple(faults))
+
+
+def files_digest(paths: Iterable[Path]) -> str:
+    """SHA-256 over the contents of files, each under its name; one that is missing counts as empty.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            content = path.read_bytes() if path.is_file() else b""
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror}.") from error
+        digest.update(path.name.encode() + hashlib.sha256(content).digest())
+    return digest.hexdigest()
+
+
+def _scaled_motion(T: Float[np.ndarray, "4 4"], scale: float) -> Float[np.ndarray, "4 4"]:
+    moved = T.copy()
+    moved[:3, 3] *= scale
+    return moved
