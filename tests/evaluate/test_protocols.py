@@ -100,7 +100,8 @@ def test_a_can_turned_about_its_axis_loses_nothing(tmp_path: Path, root: Path) -
 
 def test_a_shift_scores_what_it_must(tmp_path: Path, root: Path) -> None:
     # All 30 mm farther away and nothing else. 5 deg 5 cm and all the others of poses: found. MSSD is 30 mm
-    # everywhere, its thresholds are 5 % steps of the diameter. Box and bottle, of 0.1233 (4 steps 24.7, 5 steps 30.8 mm) and 0.1237 m (sqrt(0.12^2 + 0.03^2) = 0.1237): below from step 5
+    # everywhere, its thresholds are 5 % steps of the diameter. Box and bottle, of
+    # 0.1233 (4 steps 24.7, 5 steps 30.8 mm) and 0.1237 m (sqrt(0.12^2 + 0.03^2) = 0.1237): below from step 5
     # on, 6 of 10. Can (0.1166): 5 steps are 29.2, 6 are 35.0: 5 of 10. Boxes 2, bottle 1, cans 2.
     shift = motion(t=(0, 0, 0.03))
     frames = truth()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -37,7 +38,8 @@ def figures(rows: Sequence[ObjectScore], protocols: Iterable[str], *, frames: Fr
         "bop": _bop,
     }
     for name in protocols:
-        yield from makers[name](rows, frames)
+        for figure in makers[name](rows, frames):
+            yield replace(figure, protocol=name)
 
 
 def _pose(rows: Sequence[ObjectScore], frames: Frames) -> Iterator[Figure]:
@@ -57,6 +59,7 @@ def _normalised(rows: Sequence[ObjectScore], frames: Frames) -> Iterator[Figure]
     for bound in E_SHAPE_AUC:
         yield _figure(f"e_shape AUC {bound:.2f}", e_shape, partial(auc, threshold=bound), frames=frames)
         yield Figure(f"e_shape AUC {bound:.2f} floor", auc(floors, bound))
+    yield _figure("e_shape mean", e_shape, _mean, frames=frames)
     yield _figure("e_shape median", e_shape, _median, frames=frames)
     yield Figure("e_shape mean of estimated", _mean_of_finite(e_shape))
     yield Figure("e_shape floor", _mean(floors))

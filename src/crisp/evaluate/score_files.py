@@ -73,26 +73,36 @@ def bop_csv(scores: Scores) -> str:
 
 
 def markdown(scores: Scores) -> str:
-    """One table of all objects with intervals, one of the groups, and the settings."""
-    summaries = scores.summaries
-    whole = summaries[0]
+    """For each protocol one table of all objects with intervals and one of the groups; then the settings."""
+    whole = scores.summaries[0]
     lines = [
         f"# Scores of {scores.model_name} on {scores.settings['dataset']}/{scores.settings['split']}",
         "",
         f"{whole.count} labelled objects, {whole.failed} without an estimate (their errors are infinite). "
         "Intervals: 95 %, bootstrap over frames.",
         "",
+    ]
+    for protocol in scores.settings["protocols"]:
+        lines += _section(protocol, scores.summaries)
+    lines.append("Settings: " + ", ".join(f"{key} = {value}" for key, value in scores.settings.items()) + ".")
+    return "\n".join(lines) + "\n"
+
+
+def _section(protocol: str, summaries: Sequence[Summary]) -> list[str]:
+    figures = [figure for figure in summaries[0].figures if figure.protocol == protocol]
+    names = [figure.name for figure in figures]
+    return [
+        f"## {protocol}",
+        "",
         "| figure | all | 95 % |",
         "|---|--:|--:|",
-        *(f"| {f.name} | {_text(f.value)} | {_interval(f)} |" for f in whole.figures),
+        *(f"| {f.name} | {_text(f.value)} | {_interval(f)} |" for f in figures),
         "",
-        "| group | objects | failed | " + " | ".join(f.name for f in whole.figures) + " |",
-        "|---|" + "--:|" * (2 + len(whole.figures)),
-        *(_group_row(summary, [f.name for f in whole.figures]) for summary in summaries),
+        "| group | objects | failed | " + " | ".join(names) + " |",
+        "|---|" + "--:|" * (2 + len(names)),
+        *(_group_row(summary, names) for summary in summaries),
         "",
-        "Settings: " + ", ".join(f"{key} = {value}" for key, value in scores.settings.items()) + ".",
     ]
-    return "\n".join(lines) + "\n"
 
 
 def _group_row(summary: Summary, names: Sequence[str]) -> str:
@@ -165,7 +175,7 @@ def _json(scores: Scores) -> dict[str, Any]:
 
 def _summary_json(summary: Summary) -> dict[str, Any]:
     figures = {
-        f.name: {"value": _finite(f.value)}
+        f.name: {"value": _finite(f.value), "protocol": f.protocol}
         | ({} if f.interval is None else {"interval": [_finite(v) for v in f.interval]})
         for f in summary.figures
     }

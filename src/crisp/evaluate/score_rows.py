@@ -57,6 +57,7 @@ class Figure:
     name: str
     value: float
     interval: tuple[float, float] | None = None
+    protocol: str = ""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from crisp.errors import InputError
 
 FLAT = 1e-9  # a spread below this share of the largest one counts as none
 PAIRWISE_ROWS = 1024
-THREADED_FROM = 2000  # queries, below which starting threads takes longer than they save
 
 
 def nearest_distance(
@@ -29,8 +28,7 @@ def nearest_distance(
     tree = reference if isinstance(reference, cKDTree) else cKDTree(np.reshape(reference, (-1, 3)))
     if tree.n == 0:
         raise InputError("there is no point to measure the distance to: the reference set is empty.")
-    workers = -1 if len(query) >= THREADED_FROM else 1
-    return np.asarray(tree.query(query, p=norm, workers=workers)[0], dtype=np.float64)
+    return np.asarray(tree.query(query, p=norm)[0], dtype=np.float64)
 
 
 def box_diagonal(points: Float[np.ndarray, "n 3"]) -> float:
