@@ -205,19 +205,24 @@ def _turns(trial: Trial) -> Iterator[Claim]:
 
 
 def _growth(trial: Trial) -> Iterator[Claim]:
-    """A quarter larger about the origin, which is the boxes' centre: IoU 1 / 1.25^3 = 0.512."""
+    """A quarter larger about the origin, which is the boxes' centre: IoU 1 / 1.25^3 = 0.512.
+
+    Not so where the object may turn: of twenty turns the best counts, and one changes the bounds as well.
+    """
     scores = trial.score(
         "grown", lambda i, _: i.T_camera_object, protocols=("crisp-shape", "nocs-map"), growth=GROWTH
     )
-    found = _figures(scores)
-    yield Claim("a quarter larger: IoU 50", ">= 99.9999999", found["IoU 50"], unit="%")
-    yield Claim("a quarter larger: IoU 75", "<= 0", found["IoU 75"], unit="%")
+    fixed = {r.kind for r in scores.objects if r.boxes and not r.boxes.free}
+    found = [_figures(scores, kind) for kind in sorted(fixed)]
+    what = "a quarter larger, categories that may not turn"
+    yield Claim(f"{what}: least IoU 50", ">= 99.9999999", min(f["IoU 50"] for f in found), unit="%")
+    yield Claim(f"{what}: largest IoU 75", "<= 0", max(f["IoU 75"] for f in found), unit="%")
     apart = max(abs(r.normalised.e_shape / r.normalised.floor - 1) for r in scores.objects if r.normalised)
     yield Claim("a quarter larger: largest of e_shape / floor - 1 (blind to size)", "<= 1e-3", apart)
 
 
-def _figures(scores: Scores) -> dict[str, float]:
-    return {figure.name: figure.value for figure in scores.summary().figures}
+def _figures(scores: Scores, group: str = "all") -> dict[str, float]:
+    return {figure.name: figure.value for figure in scores.summary(group).figures}
 
 
 def _least(found: dict[str, float]) -> float:

@@ -135,9 +135,10 @@ def test_shape_protocols_see_size_or_do_not(tmp_path: Path, root: Path) -> None:
     assert found["e_shape median"] == pytest.approx(found["e_shape floor"], rel=0.05)
     assert found["chamfer median mm"] > 2 * found["sampling floor mm"]
     assert found["NOCS shape mean"] > 2 * found["NOCS shape floor"]
-    # Bounds 25 % longer along each axis about the same centre: IoU 1 / 1.25^3 = 0.512; the bottle's cone
-    # stands on its base, and its box grows away from the origin, but stays around the smaller one.
-    assert [found[name] for name in MAP[:3]] == pytest.approx([100, 100, 0])
+    # The box's bounds are 25 % longer along each axis about the same centre: IoU 1 / 1.25^3 = 0.512. (Of the
+    # others the best of twenty turns counts, and a turn changes the bounds as well.)
+    boxes = figures(scores, "box")
+    assert [boxes[name] for name in MAP[:3]] == pytest.approx([100, 100, 0])
 
 
 def test_failures_count_under_every_protocol(tmp_path: Path, root: Path) -> None:
