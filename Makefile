@@ -33,6 +33,7 @@ bench: install
 	$(BIN)/python -m benchmarks.meshing
 	$(BIN)/python -m benchmarks.shape_qp
 	$(BIN)/python -m benchmarks.correct_cost
+	$(BIN)/python -m benchmarks.scoring
 
 clean:
 	rm -rf $(VENV) $(OUT)

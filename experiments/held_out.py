@@ -23,7 +23,7 @@ from crisp.data.synthesise import SynthesisConfig, synthesise
 from crisp.evaluate.evidence import Claim, print_claims, write_evidence
 from crisp.evaluate.predict import predict
 from crisp.evaluate.score import score
-from crisp.evaluate.score_table import ObjectScore
+from crisp.evaluate.score_rows import ObjectScore
 from crisp.geometry.pose import random_rotation
 from crisp.metrics.pose import add_s
 from crisp.metrics.scores import auc, bootstrap_interval

@@ -14,7 +14,19 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from crisp.config import Adapt, Calibrate, Demo, Doctor, Estimate, Info, Predict, Score, Train
+from crisp.config import (
+    Adapt,
+    Calibrate,
+    Demo,
+    Doctor,
+    Estimate,
+    Info,
+    Plot,
+    Predict,
+    Score,
+    Table,
+    Train,
+)
 from crisp.errors import InputError
 
 if TYPE_CHECKING:
@@ -223,11 +235,49 @@ def score(config: Score) -> int:
         config.dataset,
         config.split,
         protocols=config.protocols,
+        out=config.out,
         predicted_frames_only=config.predicted_frames_only,
         progress=True,
     )
     print(markdown(scores))
     return 0
+
+
+def table(config: Table) -> int:
+    """A table of the paper with ours beside it."""
+    from crisp.evaluate.paper_tables import markdown, our_rows, paper_table, write_table
+    from crisp.evaluate.score_reader import read_named
+
+    published = paper_table(config.number)
+    ours = our_rows(published, read_named(config.scores, config.names))
+    print(markdown(published, ours))
+    if config.out is not None:
+        write_table(published, ours, config.out)
+    return 0
+
+
+def plot(config: Plot) -> int:
+    """A figure of the paper from scores or predictions."""
+    from crisp.evaluate.curves import draw_curves
+    from crisp.evaluate.score_reader import read_named
+
+    if config.number == 13:
+        _gallery(config)
+    else:
+        draw_curves(config.number, read_named(config.scores, config.names), config.out)
+    print(f"figure: {config.out}")
+    return 0
+
+
+def _gallery(config: Plot) -> None:
+    from crisp.data.layouts import open_dataset
+    from crisp.evaluate.gallery import draw_gallery
+    from crisp.evaluate.predictions import read_predictions
+
+    if config.predictions is None or config.dataset is None:
+        raise InputError("figure 13 is drawn from predictions: give --predictions and --dataset.")
+    dataset = open_dataset(config.dataset, config.split)
+    draw_gallery(read_predictions(config.predictions), dataset, config.out, rows=config.rows)
 
 
 def calibrate(config: Calibrate) -> int:
@@ -302,6 +352,8 @@ VERBS = {
     "adapt": Verb(lambda: Adapt, adapt, "Adapt a model to frames without labels; run again to go on."),
     "evaluate predict": Verb(lambda: Predict, predict, "Estimate a whole split into a file."),
     "evaluate score": Verb(lambda: Score, score, "Score that file against the labels."),
+    "evaluate table": Verb(lambda: Table, table, "Print a table of the paper with our scores beside it."),
+    "evaluate figure": Verb(lambda: Plot, plot, "Draw figure 11, 12 or 13 of the paper from our results."),
     "calibrate": Verb(lambda: Calibrate, calibrate, "Find the bounds of a model's certificate."),
     "doctor": Verb(lambda: Doctor, doctor, "Check a data set or a frame before anything runs on it."),
     "info": Verb(lambda: Info, info, "Version, devices, bundled models and their checksums."),

@@ -9,6 +9,10 @@ from typing import Annotated, Literal
 import tyro
 
 Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME [NAME ...]")]
+# As `evaluate.protocols.PROTOCOLS`, which is not imported for --help's sake; a test holds the two together.
+ProtocolName = Literal[
+    "add-s", "crisp-shape", "chamfer-mm", "spe3r-l1", "nocs-shape", "nocs-map-original", "nocs-map", "bop"
+]
 Files = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE [FILE ...]")]
 
 
@@ -132,10 +136,48 @@ class Score:
     """Data set that was predicted."""
     split: str = "test"
     """Split that was predicted."""
-    protocols: tuple[Literal["add-s", "chamfer-mm"], ...] = ("add-s", "chamfer-mm")
-    """Names of the protocols."""
+    protocols: tuple[ProtocolName, ...] = ("add-s", "chamfer-mm")
+    """Names of the protocols; docs/evaluation.md says what each measures."""
+    out: Path | None = None
+    """Folder for the scores; the predictions' unless given."""
     predicted_frames_only: bool = False
     """Leave out frames that were not predicted, instead of counting their objects as failures."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Print a table of the paper, with rows of ours from score files beside the published ones."""
+
+    number: tyro.conf.Positional[int]
+    """Of the table: 8 to 14."""
+    scores: Files = ()
+    """Our scores.json files or their folders; each gives one row."""
+    names: Names = ()
+    """What to call those rows; the folders' names unless given."""
+    out: Path | None = None
+    """Folder for tableN.md, tableN.csv and tableN.json; only printed unless given."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Draw a figure of the paper: 11 (e_shape) and 12 (ADD-S) from score files, 13 from predictions."""
+
+    number: tyro.conf.Positional[int]
+    """Of the figure: 11, 12 or 13."""
+    out: Path
+    """PNG file to write."""
+    scores: Files = ()
+    """Figures 11 and 12: scores.json files or their folders; each gives one curve."""
+    names: Names = ()
+    """What to call those curves; the folders' names unless given."""
+    predictions: Path | None = None
+    """Figure 13: folder with results.json."""
+    dataset: Path | None = None
+    """Figure 13: the BOP data set that was predicted."""
+    split: str = "test"
+    """Figure 13: the split that was predicted."""
+    rows: int = 6
+    """Figure 13: how many objects to show."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from rich.console import Console
 from crisp.data.procedural import names, object_model
 from crisp.errors import InputError
 from crisp.evaluate.judge import within_claim
-from crisp.evaluate.score import ADD_S_POINTS
+from crisp.evaluate.protocols import ADD_S_POINTS
 from crisp.geometry.points import diameter
 from crisp.metrics.pose import add_s, rotation_error_deg, translation_error_m
 from crisp.metrics.shape import chamfer, sample_surface

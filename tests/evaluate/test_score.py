@@ -9,9 +9,9 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 from crisp.errors import InputError
+from crisp.evaluate.object_errors import PoseError
 from crisp.evaluate.predictions import read_predictions
 from crisp.evaluate.score import score
-from crisp.evaluate.score_table import PoseError
 from crisp.metrics.shape import sampling_floor
 from crisp.shape.mesh_io import write_ply
 from crisp.types import Mesh
@@ -187,7 +187,7 @@ def test_files(tmp_path, dataset):
     folder = _perfect(tmp_path)
     score(folder, dataset, "test")
     content = json.loads((folder / "scores.json").read_text())
-    assert content["settings"]["add_s_points"] == 5000
+    assert content["settings"]["protocol_settings"]["add-s"]["points"] == 5000
     assert content["summaries"][0]["figures"]["ADD-S AUC 2 cm"]["interval"] == pytest.approx([1, 1])
     assert "sampling floor mm" in (folder / "scores.md").read_text()
     with (folder / "scores.csv").open() as file:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from crisp.data.dataset import Dataset, FrameKey, Instance
-from crisp.evaluate.score import TrueModel
+from crisp.evaluate.true_model import TrueModel
 from crisp.model import Model
 from crisp.progress import track
 from crisp.shape.mesh import MeshConfig

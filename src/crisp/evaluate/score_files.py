@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 
 from crisp.errors import InputError
-from crisp.evaluate.score_table import MM_PER_M, Figure, ObjectScore, Scores, Summary
+from crisp.evaluate.score_figures import MM_PER_M
+from crisp.evaluate.score_rows import Figure, ObjectScore, Summary
+from crisp.evaluate.score_table import Scores
 from crisp.frame_files import read_json
 
 
@@ -71,30 +73,41 @@ def bop_csv(scores: Scores) -> str:
 
 
 def markdown(scores: Scores) -> str:
-    """One table of all objects with intervals, one of the groups, and the settings."""
-    summaries = scores.summaries
-    whole = summaries[0]
+    """For each protocol one table of all objects with intervals and one of the groups; then the settings."""
+    whole = scores.summaries[0]
     lines = [
         f"# Scores of {scores.model_name} on {scores.settings['dataset']}/{scores.settings['split']}",
         "",
         f"{whole.count} labelled objects, {whole.failed} without an estimate (their errors are infinite). "
         "Intervals: 95 %, bootstrap over frames.",
         "",
-        "| figure | all | 95 % |",
-        "|---|--:|--:|",
-        *(f"| {f.name} | {_text(f.value)} | {_interval(f)} |" for f in whole.figures),
-        "",
-        "| group | objects | failed | " + " | ".join(f.name for f in whole.figures) + " |",
-        "|---|" + "--:|" * (2 + len(whole.figures)),
-        *(_group_row(summary) for summary in summaries),
-        "",
-        "Settings: " + ", ".join(f"{key} = {value}" for key, value in scores.settings.items()) + ".",
     ]
+    for protocol in scores.settings["protocols"]:
+        lines += _section(protocol, scores.summaries)
+    lines.append("Settings: " + ", ".join(f"{key} = {value}" for key, value in scores.settings.items()) + ".")
     return "\n".join(lines) + "\n"
 
 
-def _group_row(summary: Summary) -> str:
-    values = " | ".join(_text(figure.value) for figure in summary.figures)
+def _section(protocol: str, summaries: Sequence[Summary]) -> list[str]:
+    figures = [figure for figure in summaries[0].figures if figure.protocol == protocol]
+    names = [figure.name for figure in figures]
+    return [
+        f"## {protocol}",
+        "",
+        "| figure | all | 95 % |",
+        "|---|--:|--:|",
+        *(f"| {f.name} | {_text(f.value)} | {_interval(f)} |" for f in figures),
+        "",
+        "| group | objects | failed | " + " | ".join(names) + " |",
+        "|---|" + "--:|" * (2 + len(names)),
+        *(_group_row(summary, names) for summary in summaries),
+        "",
+    ]
+
+
+def _group_row(summary: Summary, names: Sequence[str]) -> str:
+    found = [summary.figure(name) for name in names]
+    values = " | ".join("" if figure is None else _text(figure.value) for figure in found)
     return f"| {summary.group} | {summary.count} | {summary.failed} | {values} |"
 
 
@@ -108,8 +121,9 @@ def _interval(figure: Figure) -> str:
 
 def _objects_csv(scores: Scores) -> str:
     rows = [_flat(row) for row in scores.objects]
+    names = list(dict.fromkeys(name for row in rows for name in row))  # no target of `bop`: fewer columns
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, fieldnames=list(rows[0]), lineterminator="\n")
+    writer = csv.DictWriter(stream, fieldnames=names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return stream.getvalue()
@@ -126,12 +140,26 @@ def _flat(row: ObjectScore) -> dict[str, Any]:
         "status": row.status,
         "certified": row.certified,
     }
+    return flat | {key: _finite(value) for key, value in _errors(row).items()}
+
+
+def _errors(row: ObjectScore) -> dict[str, float]:
+    """Columns of the protocols that were asked for."""
+    found: dict[str, float] = {}
     if row.pose is not None:
-        flat |= {key: _finite(value) for key, value in asdict(row.pose).items()}
+        found |= asdict(row.pose)
+    if row.normalised is not None:
+        found |= {"e_shape": row.normalised.e_shape, "e_shape_floor": row.normalised.floor}
     if row.shape is not None:
-        flat |= {"chamfer_m": _finite(row.shape.chamfer_m), "sampling_floor_m": row.shape.floor_m}
-        flat |= {f"f_score_{k}": value for k, value in enumerate(row.shape.f_scores)}
-    return flat
+        found |= {"chamfer_m": row.shape.chamfer_m, "sampling_floor_m": row.shape.floor_m}
+        found |= {f"f_score_{k}": value for k, value in enumerate(row.shape.f_scores)}
+    if row.l1 is not None:
+        found |= {f"l1_{key}": value for key, value in asdict(row.l1).items()}
+    if row.squared is not None:
+        found |= {f"nocs_{key}": value for key, value in asdict(row.squared).items()}
+    if row.bop is not None:
+        found |= asdict(row.bop)
+    return found
 
 
 def _json(scores: Scores) -> dict[str, Any]:
@@ -147,7 +175,7 @@ def _json(scores: Scores) -> dict[str, Any]:
 
 def _summary_json(summary: Summary) -> dict[str, Any]:
     figures = {
-        f.name: {"value": _finite(f.value)}
+        f.name: {"value": _finite(f.value), "protocol": f.protocol}
         | ({} if f.interval is None else {"interval": [_finite(v) for v in f.interval]})
         for f in summary.figures
     }

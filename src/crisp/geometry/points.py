@@ -14,12 +14,13 @@ PAIRWISE_ROWS = 1024
 
 
 def nearest_distance(
-    query: Float[np.ndarray, "n 3"], reference: Float[np.ndarray, "m 3"] | cKDTree
+    query: Float[np.ndarray, "n 3"], reference: Float[np.ndarray, "m 3"] | cKDTree, *, norm: float = 2.0
 ) -> Float[np.ndarray, " n"]:
     """Distance of each query point to the nearest reference point.
 
     Args:
         reference: points, or their tree where it is asked more than once.
+        norm: p of the distance: 2, or 1 for the sum of the coordinates' differences.
 
     Raises:
         InputError: there is no reference point.
@@ -27,7 +28,7 @@ def nearest_distance(
     tree = reference if isinstance(reference, cKDTree) else cKDTree(np.reshape(reference, (-1, 3)))
     if tree.n == 0:
         raise InputError("there is no point to measure the distance to: the reference set is empty.")
-    return np.asarray(tree.query(query)[0], dtype=np.float64)
+    return np.asarray(tree.query(query, p=norm)[0], dtype=np.float64)
 
 
 def box_diagonal(points: Float[np.ndarray, "n 3"]) -> float:

@@ -58,19 +58,19 @@ def bootstrap_interval(
         InputError: as `auc`.
     """
     errors = _checked(errors)
-    members = _members(len(errors), clusters)
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(len(members), size=(n, len(members)))
-    values = [statistic(errors[np.concatenate([members[k] for k in row])]) for row in drawn]
+    groups = np.arange(len(errors)) if clusters is None else np.unique(clusters, return_inverse=True)[1]
+    by_group, sizes = errors[np.argsort(groups, kind="stable")], np.bincount(groups)
+    starts = np.cumsum(sizes) - sizes
+    drawn = np.random.default_rng(seed).integers(len(sizes), size=(n, len(sizes)))
+    values = [statistic(by_group[_ranges(starts[row], sizes[row])]) for row in drawn]
     low, high = np.percentile(values, [2.5, 97.5], method="inverted_cdf")
     return float(low), float(high)
 
 
-def _members(count: int, clusters: Shaped[np.ndarray, " n"] | None) -> list[np.ndarray]:
-    if clusters is None:
-        return list(np.arange(count)[:, None])
-    _, group = np.unique(clusters, return_inverse=True)
-    return [np.flatnonzero(group == k) for k in range(group.max() + 1)]
+def _ranges(starts: Int[np.ndarray, " k"], sizes: Int[np.ndarray, " k"]) -> Int[np.ndarray, " m"]:
+    """start, start + 1, ... of each, one after the other."""
+    ends = np.cumsum(sizes)
+    return np.arange(ends[-1]) + np.repeat(starts - (ends - sizes), sizes)
 
 
 def _checked(errors: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:

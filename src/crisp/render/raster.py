@@ -96,6 +96,21 @@ def rasterise(surfaces: Sequence[Posed], camera: Camera) -> Raster:
     return _raster(owner, depth, normal, camera)
 
 
+def depth_image(
+    mesh: Mesh, T_camera_object: Float[np.ndarray, "4 4"], camera: Camera
+) -> Float[np.ndarray, "h w"]:
+    """How deep one posed mesh is at each pixel centre, metres; 0 where it is not. `rasterise` for measuring.
+
+    Faces that reach nearer than 1 cm to the camera are left out.
+    """
+    depth = np.full(camera.height * camera.width, np.inf)
+    vertices = mesh.vertices @ T_camera_object[:3, :3].T + T_camera_object[:3, 3]
+    faces = mesh.faces[(vertices[:, 2] > NEAR_M)[mesh.faces].all(axis=1)]
+    for hit in _hits(vertices, faces, camera):
+        np.minimum.at(depth, hit.pixel, hit.depth_m)
+    return np.where(np.isfinite(depth), depth, 0.0).reshape(camera.height, camera.width)
+
+
 def _raster(owner: np.ndarray, depth: np.ndarray, normal: np.ndarray, camera: Camera) -> Raster:
     size = (camera.height, camera.width)
     length = np.linalg.norm(normal, axis=1, keepdims=True)
