@@ -42,6 +42,7 @@ LEVELS = {
     "doctor": 5,
     "config": 6,
     "config_synthesise": 6,
+    "cli_evaluate": 6,
     "cli": 6,
 }
 # Rooms that never import one another, although their levels would let them.
