@@ -161,7 +161,9 @@ def _frame(im_id: int, picture: Picture, object_ids: tuple[int, ...]) -> BopFram
         BopInstance(object_ids[seen.index], seen.T_camera_object, seen.mask, seen.mask_visible)
         for seen in picture.objects
     )
-    return BopFrame(im_id, picture.rgb, picture.depth_m, picture.camera, instances)
+    return BopFrame(
+        im_id, picture.rgb, picture.depth_m, picture.camera, instances, T_world_camera=picture.T_world_camera
+    )
 
 
 def _tasks(models: tuple[ObjectModel, ...], config: SynthesisConfig, out: Path) -> Iterable[_SceneTask]:
