@@ -93,9 +93,12 @@ def estimate(config: Estimate) -> int:
                 split=config.split,
                 weights=config.weights,
                 frames=config.frames,
+                tracks=config.tracks,
                 correct=config.correct,
             )
         )
+    if config.tracks is not None:
+        raise InputError("--tracks needs --dataset: a single frame has no others to learn from.")
     if config.rgb is None or config.depth is None or config.camera is None or not config.masks:
         raise InputError("give --rgb, --depth, --camera and --masks, or --dataset.")
     return _estimate_frame(config, config.rgb, config.depth, config.camera)
@@ -185,7 +188,9 @@ def predict(config: Predict) -> int:
     from crisp.model import load_model
 
     model = load_model(config.weights).with_correction(config.correct)
-    faults = predict(model, config.dataset, config.split, config.out, most_frames=config.frames)
+    faults = predict(
+        model, config.dataset, config.split, config.out, most_frames=config.frames, tracks=config.tracks
+    )
     for fault in faults:
         print(f"crisp: {fault}", file=sys.stderr)
     print(f"results: {config.out / 'results.json'}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from crisp.data.bop import BopDataset, FrameKey, Instance
 from crisp.errors import InputError, ObjectFailure
+from crisp.evaluate.tracked import Estimating, SingleViews, TrackedViews
 from crisp.model import Model
 from crisp.progress import track
 from crisp.results import FrameResults, ResultsWriter
@@ -23,6 +24,7 @@ def predict(
     *,
     most_frames: int | None = None,
     min_visib_fract: float = 0.0,
+    tracks: str | Path | None = None,
 ) -> list[str]:
     """Estimate every labelled object of a split from its ground-truth visible mask.
 
@@ -34,31 +36,36 @@ def predict(
         out: folder for `results.json` and the meshes.
         most_frames: only the first so many.
         min_visib_fract: leave out objects of which less can be seen; recorded, and heeded by `score`.
+        tracks: let the frames of a scene, in order, help one another: "auto" tells objects apart by their
+            places in the world, a JSON file by names (see `TrackedViews`); None takes each frame for itself.
 
     Returns:
         A sentence for each frame or mask that could not be read.
 
     Raises:
         InputError: no such data set or split, fewer than one frame, or a folder with results of another
-            model, other settings or another data set.
+            model, other settings or another data set; tracks that cannot be kept.
     """
     if most_frames is not None and most_frames < 1:
         raise InputError(f"at least one frame must be estimated, got --frames {most_frames}.")
     dataset = BopDataset(dataset_dir, split)
     frames = dataset.keys[:most_frames]
-    settings: dict[str, str | float] = {
+    alone = tracks is None
+    views: Estimating = SingleViews(model) if alone else TrackedViews(model, dataset, frames, tracks=tracks)
+    settings: dict[str, Any] = {
         "dataset": dataset_dir.resolve().name,
         "split": split,
         "labels_sha256": dataset.labels_digest,
         "masks": "mask_visib",
         "min_visib_fract": min_visib_fract,
     }
-    writer = ResultsWriter(out, model, settings, resume=True)
-    keys: Sequence[FrameKey] = [key for key in frames if key.frame_id not in writer.frame_ids]
+    writer = ResultsWriter(out, model, settings | dict(views.settings), resume=True)
+    keys = views.unfinished(frames, writer.frame_ids)
+    writer.forget(key.frame_id for key in keys)
     faults = []
     for number, key in enumerate(track(keys, "estimating", total=len(keys))):
         try:
-            found = _frame(model, dataset, key, min_visib_fract)
+            found = _frame(views, dataset, key, min_visib_fract)
             writer.add(found)
             faults += [
                 f"{key.frame_id}: {result.message}"
@@ -74,14 +81,14 @@ def predict(
     return faults
 
 
-def _frame(model: Model, dataset: BopDataset, key: FrameKey, min_visib_fract: float) -> FrameResults:
+def _frame(views: Estimating, dataset: BopDataset, key: FrameKey, min_visib_fract: float) -> FrameResults:
     frame = dataset.load_frame(key)
     detections = [
         _detection(dataset, key, instance)
         for instance in dataset.instances(key)
         if not instance.visib_fract < min_visib_fract
     ]
-    return FrameResults(key.frame_id, frame.camera, model.estimate(frame, detections))
+    return FrameResults(key.frame_id, frame.camera, views.estimate(key, frame, detections))
 
 
 def _detection(dataset: BopDataset, key: FrameKey, instance: Instance) -> Detection | ObjectFailure:
