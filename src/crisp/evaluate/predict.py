@@ -50,8 +50,9 @@ def predict(
         raise InputError(f"at least one frame must be estimated, got --frames {most_frames}.")
     dataset = BopDataset(dataset_dir, split)
     frames = dataset.keys[:most_frames]
-    alone = tracks is None
-    views: Estimating = SingleViews(model) if alone else TrackedViews(model, dataset, frames, tracks=tracks)
+    views: Estimating = SingleViews(model)
+    if tracks is not None:
+        views = TrackedViews(model, dataset, frames, tracks=tracks)
     settings: dict[str, Any] = {
         "dataset": dataset_dir.resolve().name,
         "split": split,

@@ -106,7 +106,7 @@ def _require_ids(ids: Mapping[str, Sequence[str | None]], keys: Sequence[FrameKe
 
 
 def read_track_ids(path: Path) -> dict[str, list[str | None]]:
-    """Names of the objects of frames: {frame id: [a name, or null, for each mask]}; whole numbers are names too.
+    """Names by frame: {frame id: [a name, or null, for each mask, in order]}; whole numbers are names too.
 
     Raises:
         InputError: the file is missing or not of that form, or gives two masks of one frame the same name.
