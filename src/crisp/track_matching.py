@@ -5,6 +5,7 @@ Matching is for estimates under way, which may use a track but not change it; ce
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
@@ -124,7 +125,7 @@ def rigid(T_world_camera: Float[np.ndarray, "4 4"]) -> Float[Tensor, "4 4"]:
     return torch.from_numpy(T)
 
 
-def checked_names(tracks: Sequence[str | None], *, masks: int) -> list[str | None]:
+def checked_names(tracks: Sequence[object], *, masks: int) -> list[str | None]:
     """Names of a frame's objects, as the user gives them.
 
     Raises:
@@ -134,9 +135,10 @@ def checked_names(tracks: Sequence[str | None], *, masks: int) -> list[str | Non
         raise InputError(
             f"there are {masks} masks but {len(tracks)} track ids: give one for each mask, in order."
         )
-    if bad := [name for name in tracks if name is not None and not (isinstance(name, str) and name)]:
-        raise InputError(f"a track id must be a text that is not empty, or None, got {bad[0]!r}.")
-    named = [name for name in tracks if name is not None]
-    if twice := sorted({name for name in named if named.count(name) > 1}):
+    names = [name for name in tracks if name is None or (isinstance(name, str) and name)]
+    if len(names) != len(tracks):
+        bad = next(name for name in tracks if name is not None and not (isinstance(name, str) and name))
+        raise InputError(f"a track id must be a text that is not empty, or None, got {bad!r}.")
+    if twice := sorted(name for name, count in Counter(names).items() if name is not None and count > 1):
         raise InputError(f"track id '{twice[0]}' stands for two masks of one frame: an object is seen once.")
-    return list(tracks)
+    return names
