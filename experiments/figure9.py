@@ -88,6 +88,7 @@ class Course:
     name: str
     steps: list[Degeneracy]
     visible_from: int  # the first keyframe, from 1, in which the handle is visible
+    on_handle: list[float]  # share of all points so far that lie on the handle, after each keyframe
 
     def values(self, field: str) -> np.ndarray:
         return np.array([float(getattr(step, field)) for step in self.steps])
@@ -97,6 +98,12 @@ class Course:
         mu = np.maximum(self.values("mu"), TINY)
         before, after = mu[: self.visible_from - 1], mu[self.visible_from - 1 :]
         return float(np.median(after) / np.median(before)), float(after[-1] / before[-1])
+
+    def tenfold_from(self) -> float:
+        """The first keyframe after which mu is ten times its median before the handle; infinite for none."""
+        mu = np.maximum(self.values("mu"), TINY)
+        risen = np.flatnonzero(mu >= 10 * np.median(mu[: self.visible_from - 1]))
+        return float(risen[0] + 1) if len(risen) else float("inf")
 
 
 def keyframes(mesh: Mesh, count: int) -> list[np.ndarray]:
@@ -126,13 +133,15 @@ def course(
     visible = [handle_points(view, axis_x_m) for view in seen]
     first = next(number for number, count in enumerate(visible, 1) if count >= ENOUGH)
     print(f"{name}: handle points by keyframe {visible}, visible from keyframe {first}")
-    grams = [_gram(field, basis, view, points) for view in seen]
-    return Course(name, over_keyframes(grams), first)
+    chosen = [view[np.random.default_rng(0).permutation(len(view))[:points]] for view in seen]
+    grams = [_gram(field, basis, view) for view in chosen]
+    handle = np.cumsum([handle_points(view, axis_x_m) for view in chosen])
+    on_handle = handle / np.cumsum([len(view) for view in chosen])
+    return Course(name, over_keyframes(grams), first, on_handle.tolist())
 
 
-def _gram(field: SignedDistance, basis: ShapeBasis, view: np.ndarray, points: int) -> ShapeGram:
-    chosen = np.random.default_rng(0).permutation(len(view))[:points]
-    z = torch.from_numpy(view[chosen]).float()[None]
+def _gram(field: SignedDistance, basis: ShapeBasis, view: np.ndarray) -> ShapeGram:
+    z = torch.from_numpy(view).float()[None]
     return shape_gram(field, z, torch.ones(z.shape[:2], dtype=torch.bool), basis=basis, with_network=False)
 
 
@@ -211,6 +220,7 @@ def main() -> None:
         "figure": picture.name,
     }
     claims = [claim for c in courses for claim in claims_of(c, quick=quick)]
+    claims += [claim for c in courses for claim in when(c)]
     seconds = time.perf_counter() - start
     write_evidence("figure9", claims, settings=settings, seconds=seconds, folder=RESULTS, quick=quick)
 
@@ -260,6 +270,21 @@ def claims_of(found: Course, *, quick: bool) -> list[Claim]:
               float(found.values("lambda_min")[-1] / max(found.values("lambda_min")[first - 2], TINY**2)),
               unit="times"),
         Claim(f"{name}: the handle is visible from keyframe", "report", float(first), unit="keyframe"),
+    ]  # fmt: skip
+
+
+def when(found: Course) -> list[Claim]:
+    """How late the rise comes: the handle is few of the points, and mu is a mean over all of them."""
+    middle = (
+        found.visible_from + len(found.steps)
+    ) // 2  # the median of the keyframes with the handle in view
+    return [
+        Claim(f"{found.name}: mu is ten times that before the handle from keyframe", "report",
+              found.tenfold_from(), unit="keyframe"),
+        Claim(f"{found.name}: share of all points so far that are on the handle, keyframe {middle}", "report",
+              found.on_handle[middle - 1], unit="share"),
+        Claim(f"{found.name}: share of all points that are on the handle, last keyframe", "report",
+              found.on_handle[-1], unit="share"),
     ]  # fmt: skip
 
 
