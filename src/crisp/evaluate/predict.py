@@ -7,7 +7,7 @@ from typing import Any
 
 from crisp.data.bop import BopDataset, FrameKey, Instance
 from crisp.errors import InputError, ObjectFailure
-from crisp.evaluate.tracked import Estimating, SingleViews, TrackedViews
+from crisp.evaluate.tracked import Estimating, estimating
 from crisp.model import Model
 from crisp.progress import track
 from crisp.results import FrameResults, ResultsWriter
@@ -37,7 +37,7 @@ def predict(
         most_frames: only the first so many.
         min_visib_fract: leave out objects of which less can be seen; recorded, and heeded by `score`.
         tracks: let the frames of a scene, in order, help one another: "auto" tells objects apart by their
-            places in the world, a JSON file by names (see `TrackedViews`); None takes each frame for itself.
+            places in the world, a JSON file by names; None takes each frame for itself.
 
     Returns:
         A sentence for each frame or mask that could not be read.
@@ -50,9 +50,7 @@ def predict(
         raise InputError(f"at least one frame must be estimated, got --frames {most_frames}.")
     dataset = BopDataset(dataset_dir, split)
     frames = dataset.keys[:most_frames]
-    views: Estimating = SingleViews(model)
-    if tracks is not None:
-        views = TrackedViews(model, dataset, frames, tracks=tracks)
+    views = estimating(model, dataset, frames, tracks=tracks)
     settings: dict[str, Any] = {
         "dataset": dataset_dir.resolve().name,
         "split": split,
@@ -68,11 +66,7 @@ def predict(
         try:
             found = _frame(views, dataset, key, min_visib_fract)
             writer.add(found)
-            faults += [
-                f"{key.frame_id}: {result.message}"
-                for result in found.results
-                if result.status == "mask_unreadable"
-            ]
+            faults += _unreadable(found)
         except InputError as error:
             faults.append(f"{key.frame_id}: {error}")
             writer.add_failure(key.frame_id, str(error))
@@ -80,6 +74,11 @@ def predict(
             writer.write()
     writer.write()
     return faults
+
+
+def _unreadable(found: FrameResults) -> list[str]:
+    torn = [result.message for result in found.results if result.status == "mask_unreadable"]
+    return [f"{found.frame_id}: {message}" for message in torn]
 
 
 def _frame(views: Estimating, dataset: BopDataset, key: FrameKey, min_visib_fract: float) -> FrameResults:

@@ -34,6 +34,13 @@ class Estimating(Protocol):
         """One result for each detection."""
 
 
+def estimating(
+    model: Model, dataset: BopDataset, keys: Sequence[FrameKey], *, tracks: str | Path | None
+) -> Estimating:
+    """Each frame for itself where `tracks` is None; else see `TrackedViews`."""
+    return SingleViews(model) if tracks is None else TrackedViews(model, dataset, keys, tracks=tracks)
+
+
 class SingleViews:
     """Each frame for itself."""
 
