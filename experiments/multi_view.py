@@ -12,10 +12,11 @@ ways are taken on the same objects in the same frames.
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ from crisp.results import described
 from crisp.types import Estimate, Result
 from experiments.corrections import MESHING, Error, Truth, fall, mean_finite
 
-LOOKS: tuple[LookName, ...] = ("clean", "hard")
+LOOKS: tuple[LookName, ...] = ("hard", "clean")
 SEEDS = {"clean": 5001, "hard": 5002}
 SCENES, VIEWS = 6, 6
 LEAST_VISIBLE, WELL_VISIBLE = 0.1, 0.7
@@ -74,8 +75,8 @@ def main() -> None:
     start = time.perf_counter()
     model = replace(load_model(options.weights), meshing=MESHING)
     claims: list[Claim] = []
-    for look in LOOKS[:1] if options.quick else LOOKS:
-        claims += claims_of(look, *measured(model, rendered(look, options)))
+    for look in LOOKS[1:] if options.quick else LOOKS:
+        claims += claims_of(look, *measured(model, rendered(look, options), work=options.work))
     settings = {
         "scenes": 1 if options.quick else SCENES,
         "views": 3 if options.quick else VIEWS,
@@ -104,17 +105,28 @@ def rendered(look: LookName, options: argparse.Namespace) -> BopDataset:
     return BopDataset(root, split)
 
 
-def measured(model: Model, dataset: BopDataset) -> tuple[list[Seen], list[Seen]]:
-    """Every object in every frame, single and pooled, row by row the same."""
+def measured(model: Model, dataset: BopDataset, *, work: Path) -> tuple[list[Seen], list[Seen]]:
+    """Every object in every frame, single and pooled, the same rows; each scene is kept beside the renders."""
+    single: list[Seen] = []
+    pooled: list[Seen] = []
+    scenes = dataset.scene_ids
+    for scene_id in track(scenes, dataset.split, total=len(scenes)):
+        kept = work / f"seen_{dataset.split}_{scene_id}_{model.sha256[:12]}.json"
+        if not kept.exists():
+            rows = [[asdict(row) for row in way] for way in _scene(model, dataset, scene_id)]
+            partial = kept.with_suffix(".partial")
+            partial.write_text(json.dumps(rows))
+            partial.replace(kept)
+        for rows, way in zip((single, pooled), json.loads(kept.read_text()), strict=True):
+            rows += [Seen(**row | {"error": Error(**row["error"])}) for row in way]
+    return single, pooled
+
+
+def _scene(model: Model, dataset: BopDataset, scene_id: int) -> tuple[list[Seen], list[Seen]]:
     judge, tracker = _Judge(dataset), model.tracker()
     rows: tuple[list[Seen], list[Seen]] = ([], [])
-    held: Counter[str] = Counter()  # frames of each track of the scene
-    scene: int | None = None
-    for key in track(dataset.keys, dataset.split, total=len(dataset.keys)):
-        if key.scene_id != scene:
-            tracker.new_scene()
-            held.clear()
-            scene = key.scene_id
+    held: Counter[str] = Counter()  # frames of each track
+    for key in [key for key in dataset.keys if key.scene_id == scene_id]:
         frame = dataset.load_frame(key)
         labels = [item for item in dataset.instances(key) if item.visib_fract >= LEAST_VISIBLE]
         masks = [dataset.mask(key, item.index) for item in labels]
