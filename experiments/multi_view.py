@@ -106,7 +106,7 @@ def rendered(look: LookName, options: argparse.Namespace) -> BopDataset:
 
 
 def measured(model: Model, dataset: BopDataset, *, work: Path) -> tuple[list[Seen], list[Seen]]:
-    """Every object in every frame, single and pooled, the same rows; each scene is kept beside the renders."""
+    """Every object in every frame, single and pooled, row by row; each scene is kept beside the renders."""
     single: list[Seen] = []
     pooled: list[Seen] = []
     scenes = dataset.scene_ids
