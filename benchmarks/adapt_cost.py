@@ -22,8 +22,8 @@ from crisp.evaluate.evidence import Claim, print_claims, write_evidence
 from crisp.learn.adapt.adapter import Adapter
 from crisp.learn.adapt.recipe import AdaptRecipe, GuardConfig, load_adapt_recipe
 from crisp.learn.adapt.seen import Features16, look
-from crisp.model import Model, detected, load_model
-from crisp.stages import standard_stages
+from crisp.model import Model, load_model
+from crisp.stages import detections_of, standard_stages
 from crisp.types import Detection, Frame
 
 FRAMES, LONG = 2000, 12
@@ -120,7 +120,7 @@ def stream(model: Model, frames: list[tuple[Frame, list[Detection]]], count: int
     for number in range(count):
         frame, detections = frames[number % len(frames)]
         named = replace(frame, frame_id=f"000001/{number:06d}")
-        adapter.look(named, detected([detections[number % len(detections)]]))
+        adapter.look(named, detections_of([detections[number % len(detections)]]))
         if number % 20 == 0:
             gc.collect()
         memory.append(resident_mb())

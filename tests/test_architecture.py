@@ -33,6 +33,8 @@ LEVELS = {
     "refine": 3,
     "pipeline": 4,
     "stages": 4,
+    "track_matching": 4,
+    "tracking": 4,
     "model": 4,
     "results": 4,
     "learn": 5,

@@ -46,6 +46,7 @@ def test_results_file_has_the_documented_form(flat_model: Model, tmp_path: Path)
         "status",
         "message",
         "label",
+        "track",
         "T_camera_object",
         "diameter_m",
         "inlier_share",

@@ -106,9 +106,12 @@ def estimate(config: Estimate) -> int:
                 split=config.split,
                 weights=config.weights,
                 frames=config.frames,
+                tracks=config.tracks,
                 correct=config.correct,
             )
         )
+    if config.tracks is not None:
+        raise InputError("--tracks needs --dataset: a single frame has no others to learn from.")
     if config.rgb is None or config.depth is None or config.camera is None or not config.masks:
         raise InputError("give --rgb, --depth, --camera and --masks, or --dataset.")
     return _estimate_frame(config, config.rgb, config.depth, config.camera)

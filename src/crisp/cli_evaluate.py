@@ -17,7 +17,9 @@ def predict(config: Predict) -> int:
     from crisp.model import load_model
 
     model = load_model(config.weights).with_correction(config.correct)
-    faults = predict(model, config.dataset, config.split, config.out, most_frames=config.frames)
+    faults = predict(
+        model, config.dataset, config.split, config.out, most_frames=config.frames, tracks=config.tracks
+    )
     for fault in faults:
         print(f"crisp: {fault}", file=sys.stderr)
     print(f"results: {config.out / 'results.json'}")

@@ -54,6 +54,8 @@ class Estimate:
     """Split of that data set."""
     frames: int | None = None
     """Only the first so many frames of the split."""
+    tracks: str | None = None
+    """Let the frames of a scene help one another: auto, or a JSON file of names per frame and mask."""
     weights: str = "bundled"
     """Name of a bundled model or a checkpoint folder."""
     correct: str = "default"
@@ -122,6 +124,8 @@ class Predict:
     """Name of a bundled model or a checkpoint folder."""
     frames: int | None = None
     """Only the first so many frames."""
+    tracks: str | None = None
+    """Let the frames of a scene help one another: auto, or a JSON file of names per frame and mask."""
     correct: str = "default"
     """Settings of the corrector by name or TOML file; none for the network alone, without certificates."""
 

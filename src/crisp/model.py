@@ -26,9 +26,11 @@ from crisp.refine.calibration_file import NAME as CALIBRATION
 from crisp.refine.calibration_file import read_calibration
 from crisp.refine.certificate import CertificateConfig
 from crisp.refine.corrector import Corrector
+from crisp.refine.multiview import fingerprint
 from crisp.refine.settings import load_correction
 from crisp.shape.mesh import MeshConfig
-from crisp.stages import StageSettings, standard_stages
+from crisp.stages import StageSettings, correct_all, detections_of, standard_stages
+from crisp.tracking import Tracker, TrackingConfig
 from crisp.types import Detection, Frame, Result
 
 WEIGHTS = Path(__file__).parent / "weights"
@@ -90,7 +92,29 @@ class Model:
             One result per mask, in order, never fewer; see `Result.status`.
         """
         shapes = self.known_shapes if self.corrector is not None else None
-        return estimate(frame, detected(masks), standard_stages(self.network, shapes, self.settings))
+        return estimate(frame, detections_of(masks), standard_stages(self.network, shapes, self.settings))
+
+    def tracker(self, config: TrackingConfig | None = None) -> Tracker:
+        """For the frames of one scene in order: `tracker.estimate(frame, masks, T_world_camera=...)`.
+
+        Raises:
+            InputError: the corrector or the certificate is switched off.
+        """
+        if self.corrector is None or self.certificate is None:
+            raise InputError(
+                "tracks need the corrector, which uses them, and the certificate, which feeds them: "
+                "leave both on (not --correct none)."
+            )
+        decoder, shapes, settings = self.network.decoder, self.known_shapes, self.settings
+        return Tracker(
+            standard_stages(self.network, shapes, settings),
+            lambda estimates, seen, pool_of: correct_all(
+                decoder, estimates, seen, shapes=shapes, settings=settings, pool_of=pool_of
+            ),
+            decoder=decoder,
+            weights=self._heads_fingerprint,
+            config=config,
+        )
 
     def with_correction(self, name: str) -> Model:
         """The same model with other settings of the corrector.
@@ -108,6 +132,11 @@ class Model:
         corrector, certificate = load_correction(name)
         return replace(self, corrector=corrector, certificate=certificate or self.certificate)
 
+    def _heads_fingerprint(self) -> str:
+        """Of what makes shapes and object frames, as it is now; the backbone is frozen."""
+        weights = self.network.state_dict()
+        return fingerprint({k: v for k, v in weights.items() if not k.startswith("backbone.")})
+
     @property
     def settings(self) -> StageSettings:
         """Of all stages; their records hold all numbers that estimates depend on beside the weights."""
@@ -119,24 +148,6 @@ class Model:
             certificate=self.certificate,
             meshing=self.meshing,
         )
-
-
-def detected(
-    masks: Sequence[np.ndarray | Detection | ObjectFailure],
-) -> list[Detection | ObjectFailure]:
-    """Masks as a user gives them, as detections.
-
-    Raises:
-        InputError: an array that is no (H, W) mask.
-    """
-    return [Detection(_boolean(m)) if isinstance(m, np.ndarray) else m for m in masks]
-
-
-def _boolean(mask: np.ndarray) -> np.ndarray:
-    mask = np.asarray(mask)
-    if mask.ndim != 2:
-        raise InputError(f"a mask must be an (H, W) array, got shape {mask.shape}.")
-    return mask if mask.dtype == np.bool_ else mask > 0
 
 
 def load_model(source: str | Path, *, device: str | None = None) -> Model:

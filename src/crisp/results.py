@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from math import isfinite
 from pathlib import Path
@@ -77,6 +77,11 @@ class ResultsWriter:
         """Frames that are already there."""
         return {frame["frame_id"] for frame in self._frames}
 
+    def forget(self, frame_ids: Iterable[str]) -> None:
+        """Frames of an earlier run that are to be written anew."""
+        gone = set(frame_ids)
+        self._frames = [frame for frame in self._frames if frame["frame_id"] not in gone]
+
     def _earlier(self) -> list[dict[str, Any]]:
         path = self._folder / "results.json"
         if not path.exists():
@@ -145,6 +150,7 @@ def _object(index: int, result: Result) -> dict[str, Any]:
         "status": result.status,
         "message": result.message,
         "label": result.label,
+        "track": result.track,
         "T_camera_object": None if pose is None else [[float(v) for v in row] for row in pose],
         "diameter_m": result.diameter_m,
         "inlier_share": result.inlier_share,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from crisp.crop import CropConfig, crop
-from crisp.errors import ObjectFailure
+from crisp.errors import InputError, ObjectFailure
 from crisp.geometry.align import RegistrationConfig, register
 from crisp.geometry.subset import scoring_subset, take_points
 from crisp.networks.model import CrispNetwork
@@ -19,10 +20,13 @@ from crisp.refine.certificate import CertificateConfig, Sight, Uniqueness, certi
 from crisp.refine.corrector import Correction, Corrector
 from crisp.refine.degeneracy import degeneracy
 from crisp.refine.pixels import observe_pixels
-from crisp.refine.problem import Observation, ShapeBasis, State
+from crisp.refine.problem import Observation, PooledPoints, ShapeBasis, State, with_pool
 from crisp.shape.field import SignedDistance
 from crisp.shape.mesh import MeshConfig, extract_meshes
 from crisp.types import Certificate, CorrectionSummary, Crop, Detection, Estimate, Frame, Mesh, Prediction
+
+PoolOf = Callable[[Sequence[Estimate], ShapeBasis], PooledPoints | None]
+"""What other frames saw of the objects of this one: a row for each estimate, None where there is nothing."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,23 @@ def standard_stages(network: CrispNetwork, shapes: ActiveShapes | None, settings
         ),
         reconstruct=lambda estimates: reconstruct(decoder, estimates, settings.meshing),
     )
+
+
+def detections_of(
+    masks: Sequence[np.ndarray | Detection | ObjectFailure],
+) -> list[Detection | ObjectFailure]:
+    """Masks as users hand them in: an array of numbers is on where it is above 0.
+
+    Raises:
+        InputError: an array that is not (H, W).
+    """
+    return [Detection(_boolean(mask)) if isinstance(mask, np.ndarray) else mask for mask in masks]
+
+
+def _boolean(mask: np.ndarray) -> np.ndarray:
+    if mask.ndim != 2:
+        raise InputError(f"a mask must be an (H, W) array, got shape {mask.shape}.")
+    return mask if mask.dtype == np.bool_ else mask > 0
 
 
 def cut_all(
@@ -149,16 +170,23 @@ def correct_all(
     *,
     shapes: ActiveShapes | None,
     settings: StageSettings,
+    pool_of: PoolOf = lambda estimates, basis: None,
 ) -> list[Estimate]:
-    """All objects of a frame corrected in one batch (method, section 4); as they are without a corrector."""
+    """All objects of a frame corrected in one batch (method, section 4); as they are without a corrector.
+
+    Args:
+        pool_of: points of the same objects from other frames, asked for once the basis is known (Remark 3).
+    """
     if settings.corrector is None or shapes is None or not estimates:
         return list(estimates)
     aligned = Aligned.of(*seen).thinned(settings.correction_points)
     T = torch.stack([item.T_camera_object for item in estimates])
     start = State(aligned.pnc, T, aligned.network_code)
     basis = shapes.basis(decoder, aligned.network_code)
-    found = settings.corrector(decoder, aligned.observation, start, basis=basis)
-    unique = _uniqueness(decoder, found, aligned.observation, basis)
+    pool = pool_of(estimates, basis)
+    found = settings.corrector(decoder, aligned.observation, start, basis=basis, pool=pool)
+    seen_points = with_pool(found.state.pnc, aligned.observation.valid, pool)
+    unique = _uniqueness(decoder, found, seen_points, basis)
     return [
         replace(
             item,
@@ -171,12 +199,12 @@ def correct_all(
 
 
 def _uniqueness(
-    decoder: SignedDistance, found: Correction, observation: Observation, basis: ShapeBasis
+    decoder: SignedDistance, found: Correction, seen: tuple[Tensor, Tensor], basis: ShapeBasis
 ) -> Uniqueness:
-    """The degeneracy figures at the points that the corrector ended with (section 5)."""
+    """The degeneracy figures at the points that the corrector ended with, all frames' (section 5)."""
     gram = found.gram
     if gram is None:
-        gram = shape_gram(decoder, found.state.pnc, observation.valid, basis=basis)
+        gram = shape_gram(decoder, *seen, basis=basis)
     figures = degeneracy(gram)
     return Uniqueness(figures.lambda_min, figures.mu)
 

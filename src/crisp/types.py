@@ -250,7 +250,8 @@ class Result:
     """What `estimate` returns for one mask: always one per mask, in order.
 
     `status` is "ok" or names what was missing; `message` says it as a sentence. The other fields are None
-    where the status means that they could not be had.
+    where the status means that they could not be had. `track` names the object among the frames of its scene
+    where a `Tracker` made the result and knows it.
 
     Raises:
         ValueError: an unknown status, one other than "ok" without a sentence, a field of another form.
@@ -259,6 +260,7 @@ class Result:
     status: Status
     message: str = ""
     label: str | None = None
+    track: str | None = None
     T_camera_object: Float[np.ndarray, "4 4"] | None = None
     shape_code: Float[np.ndarray, " c"] | None = None
     mesh: Mesh | None = None

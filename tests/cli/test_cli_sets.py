@@ -126,3 +126,26 @@ def test_a_spoilt_frame_and_a_spoilt_mask_harm_no_others(
     harmed = [o["status"] for o in frames["000001/000000"]["objects"]]
     assert harmed[1] == "mask_unreadable" and harmed[0] != "mask_unreadable"
     assert len(frames["000000/000000"]["objects"]) == 2
+
+
+def test_tracks_that_cannot_be_kept(
+    crisp_command: Command, estimate: Command, folder: Path, bop_root: Path, flat_checkpoint: Path
+) -> None:
+    refused(estimate(tracks="auto"), "--tracks needs --dataset")
+    given = ("--dataset", bop_root, "--split", "train", "--weights", flat_checkpoint, "--out", folder / "out")
+    refused(crisp_command("estimate", *given, "--tracks", "auto"), "where the camera stood", "000000/000000")
+    refused(crisp_command("estimate", *given, "--tracks", folder / "no.json"), "cannot read", "no.json")
+    none = ("--correct", "none", "--tracks", "auto")
+    refused(crisp_command("estimate", *given, *none), "tracks need the corrector")
+    assert not (folder / "out").exists()
+
+
+def test_names_of_a_file_reach_the_results(
+    crisp_command: Command, folder: Path, bop_root: Path, flat_checkpoint: Path
+) -> None:
+    (folder / "ids.json").write_text(json.dumps({"000000/000000": ["brick", None]}))
+    given = ("--dataset", bop_root, "--split", "train", "--weights", flat_checkpoint, "--frames", "1")
+    said = crisp_command("estimate", *given, "--tracks", folder / "ids.json", "--out", folder / "out")
+    assert said.code == 0
+    (frame,) = json.loads((folder / "out" / "results.json").read_text())["frames"]
+    assert [item["track"] for item in frame["objects"]] == ["brick", None]

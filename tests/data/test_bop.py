@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from small_set import AXIS, CAMERA, HALF_TURN, KEY, H, W, bop_frame, box_model, edit
+from small_set import AXIS, CAMERA, HALF_TURN, KEY, H, W, bop_frame, box_model, edit, pose
 
 from crisp.data.bop import BopDataset, FrameKey
 from crisp.data.bop_writer import BopWriter
@@ -46,6 +47,26 @@ def test_poses_and_masks_come_back_as_written(root: Path) -> None:
             assert np.abs(instance.T_camera_object - expected.T_camera_object).max() < 1e-9
             assert np.array_equal(dataset.mask(key, instance.index), expected.mask_visible)
             assert np.array_equal(dataset.mask(key, instance.index, visible=False), expected.mask)
+
+
+def test_the_cameras_pose_comes_back_as_written_and_is_worldwards(tmp_path: Path) -> None:
+    # The camera stands 0.5 m above the world's origin, looking down: R = diag(1, -1, -1), so a world point
+    # (0, 0, 0) is at depth 0.5, and w2c must read R = diag(1, -1, -1), t = -R (0, 0, 500) = (0, 0, 500) mm.
+    T_world_camera = np.diag([1.0, -1.0, -1.0, 1.0])
+    T_world_camera[2, 3] = 0.5
+    frames = [
+        replace(bop_frame(0), T_world_camera=T_world_camera),
+        replace(bop_frame(1), T_world_camera=pose(9)),
+    ]
+    BopWriter(tmp_path, "train").write_scene(3, [*frames, bop_frame(2)])
+    entry = json.loads((tmp_path / "train" / "000003" / "scene_camera.json").read_text())["0"]
+    assert entry["cam_R_w2c"] == [1, 0, 0, 0, -1, 0, 0, 0, -1] and entry["cam_t_w2c"] == [0, 0, 500]
+    dataset = BopDataset(tmp_path, "train")
+    for im_id, expected in ((0, T_world_camera), (1, pose(9))):
+        assert np.abs(dataset.T_world_camera(FrameKey(3, im_id)) - expected).max() < 1e-9
+    assert [dataset.has_camera_pose(key) for key in dataset.keys] == [True, True, False]
+    with pytest.raises(InputError, match=r"\(image 2\) has no camera pose: it must have cam_R_w2c"):
+        dataset.T_world_camera(FrameKey(3, 2))
 
 
 def test_models_come_back_as_written(root: Path) -> None:

@@ -71,6 +71,24 @@ def test_a_wrong_camera_entry_is_refused(
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
+        ({"cam_R_w2c": [1] * 9}, r"cam_R_w2c in .*scene_camera.json \(image 11\) is not a rotation"),
+        ({"cam_t_w2c": [0, 0]}, r"cam_t_w2c in .*scene_camera.json \(image 11\) must be 3 finite numbers"),
+    ],
+)
+def test_a_wrong_camera_pose_is_refused_where_it_is_needed(
+    root: Path, scene: Path, change: dict[str, Any], sentence: str
+) -> None:
+    sound = {"cam_R_w2c": [1, 0, 0, 0, 1, 0, 0, 0, 1], "cam_t_w2c": [0, 0, 0]}
+    edit(scene / "scene_camera.json", lambda entries: entries["11"].update(sound | change))
+    dataset = BopDataset(root, "train")
+    dataset.load_frame(KEY)
+    with pytest.raises(InputError, match=sentence):
+        dataset.T_world_camera(KEY)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
         (lambda g: g.pop("11"), "has no list of objects for image 11"),
         (lambda g: g["11"].pop(), "scene_gt_info.json must list 1 objects for image 11"),
         (lambda g: g["11"][1].pop("obj_id"), r"\(image 11, object 1\) must have obj_id"),

@@ -83,6 +83,23 @@ def test_labelled_depth_lies_on_the_labelled_objects(unbroken: Path) -> None:
         assert np.abs(residual).max() < 2e-4
 
 
+def test_the_views_of_a_table_share_one_world(unbroken: Path) -> None:
+    # The tables stand still: an object's place in the world is the same from every camera.
+    for scene in sorted((unbroken / "train").iterdir()):
+        cameras, labels = (
+            json.loads((scene / f"scene_{name}.json").read_text()) for name in ("camera", "gt")
+        )
+        places: dict[int, list[np.ndarray]] = {}
+        for im_id, camera in cameras.items():
+            R, t = np.array(camera["cam_R_w2c"]).reshape(3, 3), np.array(camera["cam_t_w2c"])
+            for label in labels[im_id]:
+                places.setdefault(label["obj_id"], []).append((np.array(label["cam_t_m2c"]) - t) @ R)
+        pairs = [found for found in places.values() if len(found) == 2]
+        assert pairs
+        for first, second in pairs:
+            np.testing.assert_allclose(first, second, atol=1e-6)  # millimetres
+
+
 def test_a_run_that_was_broken_off_ends_with_the_same_bytes(unbroken: Path, tmp_path: Path) -> None:
     # Killed between two scenes and in the middle of a third: its partial folder lies about.
     calls = []

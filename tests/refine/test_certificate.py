@@ -4,6 +4,7 @@ decoder's untrained outside would make it say yes."""
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -69,6 +70,47 @@ def test_a_wrong_pose_is_not_and_the_reason_tells_why() -> None:
     assert not found.certified
     assert 0.004 < found.residual_quantile_m <= 0.01
     assert "must lie within 2.0 mm of the estimated surface, but only 0% do" in found.reasons[0]
+
+
+def flat_sight(distances_m: list[float]) -> tuple[Estimate, Sight]:
+    """Points in front of the face z = -0.03 of a box 0.4 m away, so far from it as is said."""
+    z = 0.4 - 0.03 - torch.tensor(distances_m)
+    points = torch.stack([torch.zeros_like(z), torch.zeros_like(z), z], dim=-1)[None]
+    pixels = Observation(points, torch.ones(points.shape[:2], dtype=torch.bool))
+    T = torch.eye(4, dtype=torch.float64)
+    T[2, 3] = 0.4
+    return Estimate(T, CODE, 1.0), Sight(pixels, torch.zeros(96, 128), CAMERA)
+
+
+@pytest.mark.parametrize(
+    ("far", "sentence"),
+    [
+        # Of 1000 points 21 are farther off: 97.9 % are near enough, which must not read as the 98 % wanted.
+        (21, "98.0% of the 1000 measured points must lie within 2.0 mm .*, but only 97.9% do"),
+        (30, "98% of the 1000 measured points must lie within 2.0 mm .*, but only 97% do"),
+        # Of 20 far ones the 98 % quantile is at place 0.98 x 999 = 979.02, between the last near point (1 mm)
+        # and the first far one (100 mm): 1 + 0.02 x 99 = 2.98 mm, although 98 % are near enough.
+        (20, "98% of the 1000 measured points must lie within 2.0 mm .*, but their 98% quantile is 3.0 mm"),
+    ],
+)
+def test_a_share_that_is_missed_never_reads_as_met(far: int, sentence: str) -> None:
+    estimate, sight = flat_sight([0.001] * (1000 - far) + [0.1] * far)
+    (found,) = certify(FIELD, [estimate], sight, config=CertificateConfig(eps_m=0.002))
+    assert len(found.reasons) == 1
+    assert re.search(sentence, found.reasons[0]), found.reasons
+
+
+def test_bounds_of_free_space_and_mu_are_told_apart_too() -> None:
+    longer = SCENE.estimate(code=torch.tensor([0.10, 0.04, 0.03]))
+    share = certificate(longer, config=replace(STRICT, eps_m=0.5)).free_space_share
+    assert share is not None
+    barely = replace(STRICT, eps_m=0.5, free_space_share=share - 1e-4)
+    (reason,) = certificate(longer, config=barely).reasons
+    shown = re.findall(r"([0-9.]+)%", reason)
+    assert float(shown[0]) > float(shown[1])
+    figures = Uniqueness(torch.tensor([0.0]), torch.tensor([1.00e-5]))
+    (reason,) = certificate(config=replace(STRICT, mu_min=1.004e-5), uniqueness=figures).reasons
+    assert "mu is 1.000e-05, at least 1.004e-05 is needed" in reason
 
 
 def test_a_shape_that_reaches_into_seen_air_fits_the_points_and_is_refused() -> None:

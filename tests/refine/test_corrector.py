@@ -199,6 +199,22 @@ def test_points_of_other_frames_decide_what_this_one_leaves_open() -> None:
     assert alone.gram.matrix.abs().max() < 1e-12  # both boxes fit what was seen
     assert pooled.gram.points[0] == len(face) + len(side)
     assert pooled.weights is not None and pooled.weights[0, 1] > 0.999
+    # And it is the answer: by this frame alone neither shape is better, so the start would have stayed.
+    assert alone.status == ("unimproved",) and torch.equal(alone.state.shape_code, halves[:1])
+    torch.testing.assert_close(pooled.state.shape_code, halves[1:], atol=1e-4, rtol=0)
+    # The start misses the side's points by 0.05 - 0.03, the face's not at all: half the mean of 0.02 squared.
+    torch.testing.assert_close(pooled.objective_start, torch.tensor([0.02**2 / 2]))
+    assert pooled.objective[0] < 1e-8
+
+
+def test_padding_of_the_pool_changes_nothing() -> None:
+    observation, start = problem(HALVES[:2])
+    plan = Corrector(Se3Step(), ActiveShape(), rounds=2)
+    alone = run(plan, observation, start)
+    wild = PooledPoints(torch.full((2, 7, 3), 1e3), torch.zeros(2, 7, dtype=torch.bool))
+    padded = run(plan, observation, start, pool=wild)
+    assert torch.equal(padded.state.shape_code, alone.state.shape_code)
+    assert torch.equal(padded.objective, alone.objective)
 
 
 def test_an_empty_library_is_refused_in_a_sentence() -> None:

@@ -25,6 +25,7 @@ from crisp.types import Frame
 COLOUR_FOLDERS = ("rgb", "gray")
 COLOUR_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 DEPTH_ENDINGS = (".png", ".tif", ".tiff")
+POSE_KEYS = frozenset({"cam_R_w2c", "cam_t_w2c"})
 RIGID_TOLERANCE = 0.01  # published poses are not exact: LM-O's stray from orthonormal by up to 0.002
 
 
@@ -110,6 +111,15 @@ class BopDataset(Dataset):
             source=f"{scene.cameras_path} (image {key.im_id})",
             frame_id=key.frame_id,
         )
+
+    def T_world_camera(self, key: FrameKey) -> Float[np.ndarray, "4 4"]:
+        """Where the frame's camera stands, (4, 4) float64 metres; needs cam_R_w2c and cam_t_w2c."""
+        return self._scene(key).T_world_camera(key.im_id)
+
+    def has_camera_pose(self, key: FrameKey) -> bool:
+        """Whether the set says where the frame's camera stands."""
+        entry = self._scene(key).cameras.get(key.im_id)
+        return isinstance(entry, dict) and entry.keys() >= POSE_KEYS
 
     def instances(self, key: FrameKey) -> tuple[Instance, ...]:
         """The frame's labelled objects, in the file's order; needs `scene_gt.json`."""
@@ -211,6 +221,14 @@ class _Scene:
             raise InputError(f"{source} must be an object with cam_K and depth_scale.")
         return camera_entry(self.cameras[im_id], source=source)
 
+    def T_world_camera(self, im_id: int) -> Float[np.ndarray, "4 4"]:
+        self.camera(im_id)
+        entry, source = self.cameras[im_id], f"{self.cameras_path} (image {im_id})"
+        if not entry.keys() >= POSE_KEYS:
+            raise InputError(f"{source} has no camera pose: it must have cam_R_w2c and cam_t_w2c.")
+        R, t = (entry[name] for name in ("cam_R_w2c", "cam_t_w2c"))
+        return np.linalg.inv(_rigid(R, t, names=("cam_R_w2c", "cam_t_w2c"), source=source))
+
     def image_path(self, folders: tuple[str, ...], im_id: int, endings: tuple[str, ...]) -> Path:
         for folder in folders:
             for ending in endings:
@@ -248,10 +266,8 @@ class _Scene:
         source = f"{self.labels_path} (image {im_id}, object {index})"
         if not isinstance(label, dict) or not {"obj_id", "cam_R_m2c", "cam_t_m2c"} <= label.keys():
             raise InputError(f"{source} must have obj_id, cam_R_m2c and cam_t_m2c.")
-        T = np.eye(4)
-        R = numbers(label["cam_R_m2c"], count=9, what=f"cam_R_m2c in {source}").reshape(3, 3)
-        T[:3, :3] = _nearest_rotation(R, source)
-        T[:3, 3] = numbers(label["cam_t_m2c"], count=3, what=f"cam_t_m2c in {source}") / MM_PER_M
+        R, t = label["cam_R_m2c"], label["cam_t_m2c"]
+        T = _rigid(R, t, names=("cam_R_m2c", "cam_t_m2c"), source=source)
         object_id = int(numbers([label["obj_id"]], count=1, what=f"obj_id in {source}")[0])
         return Instance(object_id, T, self._visib_fract(im_id, index, info), index)
 
@@ -264,11 +280,16 @@ class _Scene:
         return float(numbers([info["visib_fract"]], count=1, what=f"visib_fract in {source}")[0])
 
 
-def _nearest_rotation(R: Float[np.ndarray, "3 3"], source: str) -> Float[np.ndarray, "3 3"]:
+def _rigid(R: Any, t_mm: Any, *, names: tuple[str, str], source: str) -> Float[np.ndarray, "4 4"]:
+    """A motion in metres, from what a file gives as 9 numbers, row by row, and 3 millimetres."""
+    T = np.eye(4)
+    R = numbers(R, count=9, what=f"{names[0]} in {source}").reshape(3, 3)
     if not np.allclose(R @ R.T, np.eye(3), atol=RIGID_TOLERANCE) or np.linalg.det(R) < 0:
-        raise InputError(f"cam_R_m2c in {source} is not a rotation.")
+        raise InputError(f"{names[0]} in {source} is not a rotation.")
     left, _, right = np.linalg.svd(R)
-    return left @ right
+    T[:3, :3] = left @ right
+    T[:3, 3] = numbers(t_mm, count=3, what=f"{names[1]} in {source}") / MM_PER_M
+    return T
 
 
 def _numbered_folders(folder: Path) -> dict[int, Path]:

@@ -52,6 +52,7 @@ class BopFrame:
     Args:
         rgb: (H, W, 3) uint8.
         depth_m: (H, W) float32 metres, 0 = no value.
+        T_world_camera: (4, 4) metres, where the camera stands in its scene; None where that is not known.
 
     Raises:
         InputError: an image or mask that is not of the camera's size, or depth that is not finite.
@@ -62,6 +63,7 @@ class BopFrame:
     depth_m: Float[np.ndarray, "h w"]
     camera: Camera
     instances: tuple[BopInstance, ...]
+    T_world_camera: Float[np.ndarray, "4 4"] | None = None
 
     def __post_init__(self) -> None:
         size = (self.camera.height, self.camera.width)
@@ -134,12 +136,22 @@ class BopWriter:
             if key in cameras:
                 raise InputError(f"scene {scene_id}: two frames have the id {key}; ids must differ.")
             self._write_images(partial, frame)
-            cameras[key] = {"cam_K": frame.camera.K.ravel().tolist(), "depth_scale": self.depth_scale}
+            cameras[key] = self._camera(frame)
             labels[key] = [_label(instance) for instance in frame.instances]
             infos[key] = [_label_info(instance, frame.depth_m > 0) for instance in frame.instances]
         for name, content in (("camera", cameras), ("gt", labels), ("gt_info", infos)):
             (partial / f"scene_{name}.json").write_bytes(_json_lines(content))
         partial.replace(target)
+
+    def _camera(self, frame: BopFrame) -> dict[str, Any]:
+        entry = {"cam_K": frame.camera.K.ravel().tolist(), "depth_scale": self.depth_scale}
+        if frame.T_world_camera is None:
+            return entry
+        T_camera_world = np.linalg.inv(np.asarray(frame.T_world_camera, dtype=np.float64))
+        return entry | {
+            "cam_R_w2c": T_camera_world[:3, :3].ravel().tolist(),
+            "cam_t_w2c": (T_camera_world[:3, 3] * MM_PER_M).tolist(),
+        }
 
     def _scene_folder(self, scene_id: int) -> Path:
         return self.root / self.split / f"{scene_id:06d}"

@@ -116,6 +116,14 @@ class Dataset(ABC):
     def instances(self, key: FrameKey) -> tuple[Instance, ...]:
         """The frame's labelled objects, in the order of their masks."""
 
+    def has_camera_pose(self, key: FrameKey) -> bool:
+        """Whether the set says where the camera stood."""
+        return False
+
+    def T_world_camera(self, key: FrameKey) -> Float[np.ndarray, "4 4"]:
+        """Where the camera stood in its scene, (4, 4) metres."""
+        raise InputError(f"{self.root} does not say where the cameras stood.")
+
     def label_faults(self, key: FrameKey) -> tuple[str, ...]:
         """A sentence for each object that the labels name but that is no instance, being out of sight."""
         return ()

@@ -144,7 +144,9 @@ def _frame(im_id: int, picture: Picture, object_ids: tuple[int, ...]) -> BopFram
         BopInstance(object_ids[seen.index], seen.T_camera_object, seen.mask, seen.mask_visible)
         for seen in picture.objects
     )
-    return BopFrame(im_id, picture.rgb, picture.depth_m, picture.camera, instances)
+    return BopFrame(
+        im_id, picture.rgb, picture.depth_m, picture.camera, instances, T_world_camera=picture.T_world_camera
+    )
 
 
 class _Satellites:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from crisp.data.dataset import Dataset, FrameKey, Instance
 from crisp.data.layouts import open_dataset
 from crisp.errors import InputError, ObjectFailure
+from crisp.evaluate.tracked import Estimating, estimating
 from crisp.model import Model
 from crisp.progress import track
 from crisp.results import FrameResults, ResultsWriter
@@ -24,6 +25,7 @@ def predict(
     *,
     most_frames: int | None = None,
     min_visib_fract: float = 0.0,
+    tracks: str | Path | None = None,
 ) -> list[str]:
     """Estimate every labelled object of a split from its ground-truth visible mask.
 
@@ -35,37 +37,37 @@ def predict(
         out: folder for `results.json` and the meshes.
         most_frames: only the first so many.
         min_visib_fract: leave out objects of which less can be seen; recorded, and heeded by `score`.
+        tracks: let the frames of a scene, in order, help one another: "auto" tells objects apart by their
+            places in the world, a JSON file by names; None takes each frame for itself.
 
     Returns:
         A sentence for each scene, frame or mask that could not be read.
 
     Raises:
         InputError: no such data set or split, fewer than one frame, or a folder with results of another
-            model, other settings or another data set.
+            model, other settings or another data set; tracks that cannot be kept.
     """
     if most_frames is not None and most_frames < 1:
         raise InputError(f"at least one frame must be estimated, got --frames {most_frames}.")
     dataset = open_dataset(dataset_dir, split)
     frames = dataset.keys[:most_frames]
-    settings: dict[str, str | float] = {
+    views = estimating(model, dataset, frames, tracks=tracks)
+    settings: dict[str, Any] = {
         "dataset": dataset_dir.resolve().name,
         "split": split,
         "labels_sha256": dataset.labels_digest,
         "masks": "mask_visib",
         "min_visib_fract": min_visib_fract,
     }
-    writer = ResultsWriter(out, model, settings, resume=True)
-    keys: Sequence[FrameKey] = [key for key in frames if key.frame_id not in writer.frame_ids]
+    writer = ResultsWriter(out, model, settings | dict(views.settings), resume=True)
+    keys = views.unfinished(frames, writer.frame_ids)
+    writer.forget(key.frame_id for key in keys)
     faults = list(dataset.faults)
     for number, key in enumerate(track(keys, "estimating", total=len(keys))):
         try:
-            found = _frame(model, dataset, key, min_visib_fract)
+            found = _frame(views, dataset, key, min_visib_fract)
             writer.add(found)
-            faults += [
-                f"{key.frame_id}: {result.message}"
-                for result in found.results
-                if result.status == "mask_unreadable"
-            ]
+            faults += _unreadable(found)
         except InputError as error:
             faults.append(f"{key.frame_id}: {error}")
             writer.add_failure(key.frame_id, str(error))
@@ -75,14 +77,19 @@ def predict(
     return faults
 
 
-def _frame(model: Model, dataset: Dataset, key: FrameKey, min_visib_fract: float) -> FrameResults:
+def _unreadable(found: FrameResults) -> list[str]:
+    torn = [result.message for result in found.results if result.status == "mask_unreadable"]
+    return [f"{found.frame_id}: {message}" for message in torn]
+
+
+def _frame(views: Estimating, dataset: Dataset, key: FrameKey, min_visib_fract: float) -> FrameResults:
     frame = dataset.load_frame(key)
     detections = [
         _detection(dataset, key, instance)
         for instance in dataset.instances(key)
         if not instance.visib_fract < min_visib_fract
     ]
-    return FrameResults(key.frame_id, frame.camera, model.estimate(frame, detections))
+    return FrameResults(key.frame_id, frame.camera, views.estimate(key, frame, detections))
 
 
 def _detection(dataset: Dataset, key: FrameKey, instance: Instance) -> Detection | ObjectFailure:

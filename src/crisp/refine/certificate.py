@@ -28,6 +28,7 @@ from crisp.types import Certificate, Estimate
 
 UNCALIBRATED = "uncalibrated: published thresholds"
 MM_PER_M = 1000
+MOST_DIGITS = 8
 
 
 @dataclass(frozen=True)
@@ -220,9 +221,16 @@ def _too_far(
         return [f"only {points} points were measured, at least {config.min_points} are needed."]
     if figures.residual_m < threshold_m:
         return []
+    if share_below < config.quantile:
+        wanted, found = _apart(config.quantile, share_below, form=".{}%")
+        within, but = f"{MM_PER_M * threshold_m:.1f}", f"only {found} do"
+    else:  # the quantile lies between two points, one on either side of the threshold
+        wanted = f"{config.quantile:.0%}"
+        within, reach = _apart(MM_PER_M * threshold_m, MM_PER_M * figures.residual_m, form=".{}f", digits=1)
+        but = f"their {wanted} quantile is {reach} mm"
     return [
-        f"{config.quantile:.0%} of the {points} measured points must lie within "
-        f"{MM_PER_M * threshold_m:.1f} mm of the estimated surface, but only {share_below:.0%} do."
+        f"{wanted} of the {points} measured points must lie within {within} mm of the estimated surface, "
+        f"but {but}."
     ]
 
 
@@ -233,9 +241,10 @@ def _looked_through(share: float | None, checked: int, config: CertificateConfig
         return ["no part of the estimated surface could be checked against the depth map."]
     if share <= config.free_space_share:
         return []
+    most, found = _apart(config.free_space_share, share, form=".{}%")
     return [
-        f"{share:.0%} of the {checked} surface points that could be checked stand where the camera saw "
-        f"through, at most {config.free_space_share:.0%} may."
+        f"{found} of the {checked} surface points that could be checked stand where the camera saw "
+        f"through, at most {most} may."
     ]
 
 
@@ -246,7 +255,14 @@ def _not_unique(mu: float | None, config: CertificateConfig) -> list[str]:
         return ["whether other shapes explain the measured points as well was not judged."]
     if mu >= config.mu_min:
         return []
-    return [
-        f"other shapes explain the measured points as well: mu is {mu:.1e}, at least {config.mu_min:.1e} "
-        "is needed."
-    ]
+    least, found = _apart(config.mu_min, mu, form=".{}e", digits=1)
+    return [f"other shapes explain the measured points as well: mu is {found}, at least {least} is needed."]
+
+
+def _apart(bound: float, found: float, *, form: str, digits: int = 0) -> tuple[str, str]:
+    """Both numbers with as many digits as tell them apart: a bound that is missed must not read as met."""
+    for count in range(digits, MOST_DIGITS):
+        texts = tuple(format(value, form.format(count)) for value in (bound, found))
+        if texts[0] != texts[1]:
+            break
+    return texts[0], texts[1]

@@ -13,7 +13,17 @@ from torch import Tensor
 from crisp.errors import InputError
 from crisp.refine.active_shape import ShapeGram
 from crisp.refine.pose_step import PoseStep
-from crisp.refine.problem import Kernel, Observation, PooledPoints, ShapeBasis, SoftL1, State, objective
+from crisp.refine.problem import (
+    Kernel,
+    Observation,
+    PooledPoints,
+    ShapeBasis,
+    SoftL1,
+    State,
+    mean_rho,
+    object_points,
+    with_pool,
+)
 from crisp.refine.shape_step import ShapeFit, ShapeStep
 from crisp.shape.field import SignedDistance
 
@@ -34,7 +44,7 @@ class Correction:
         state: the best answer found, a copy; never worse than the one that came in.
         status: per object: "converged", "budget", "unimproved" or "unsolvable".
         reasons: a sentence each.
-        objective_start, objective: (B,) square metres, before and after.
+        objective_start, objective: (B,) square metres, before and after; over the pool's points too.
         rounds: (B,) pairs of steps that were tried.
         weights: (B, J) of the basis shapes in the last shape step; None without a shape step.
         gram: of the last shape step, for the degeneracy check; None where it made none.
@@ -94,7 +104,8 @@ class Corrector:
         """Correct every object of the batch; one that cannot be solved comes back as it was, with its reason.
 
         Args:
-            pool: points of the same objects from other frames; the shape step sees them too.
+            pool: points of the same objects from other frames; the shape step sees them too, and answers are
+                compared on all points: a shape that suits only this frame must not win.
         """
         course = _Course(self, _Task(field, observation, basis, pool), start)
         for _ in range(self.rounds):
@@ -114,6 +125,14 @@ class _Task:
     def take(self, index: Tensor) -> _Task:
         pool = None if self.pool is None else self.pool.take(index)
         return _Task(self.field, self.observation.take(index), self.basis.take(index), pool)
+
+    def objective(self, state: State, kernel: Kernel) -> Float[Tensor, " b"]:
+        """`crisp.refine.problem.objective`, over the pool's points too."""
+        own = object_points(state.T_camera_object, self.observation)
+        points, valid = with_pool(own, self.observation.valid, self.pool)
+        return mean_rho(
+            self.field(torch.where(valid[..., None], points, 0.0), state.shape_code), valid, kernel
+        )
 
 
 class _Course:
@@ -163,10 +182,7 @@ class _Course:
     def _reshape(self, index: Tensor, state: State) -> None:
         assert self.plan.shape_step is not None
         task = self.task.take(index)
-        pnc, valid = state.pnc, task.observation.valid
-        if task.pool is not None:
-            pnc = torch.cat([pnc, task.pool.pnc], dim=1)
-            valid = torch.cat([valid, task.pool.valid], dim=1)
+        pnc, valid = with_pool(state.pnc, task.observation.valid, task.pool)
         fit = self.plan.shape_step(task.field, pnc, valid, basis=task.basis, start=state.shape_code)
         found = State(state.pnc, state.T_camera_object, fit.shape_code)
         better = self._accept(index, task, found)
@@ -195,7 +211,7 @@ class _Course:
 
     @torch.no_grad()
     def _judge(self, task: _Task, state: State) -> Float[Tensor, " b"]:
-        return objective(task.field, state, task.observation, self.plan.kernel)
+        return task.objective(state, self.plan.kernel)
 
     def finish(self) -> Correction:
         status = [self._status(slot) for slot in range(len(self.active))]

@@ -12,29 +12,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from crisp.errors import InputError
+from crisp.geometry.subset import scoring_subset, take_points
+from crisp.refine.problem import PooledPoints
 
 MAX_FRAMES = 50
+POOLED_POINTS = 1000
 
 
 @dataclass(frozen=True, eq=False)
 class Sighting:
-    """A certified estimate in one frame, placed in the world.
+    """An estimate in one frame, placed in the world.
 
     Args:
         T_world_object: (4, 4) T_world_camera @ T_camera_object, metres.
         shape_code: (C,) h.
-        diameter_m: of the estimated shape.
-        pnc: (N, 3) the valid object points Z, metres.
+        diameter_m: of the estimated shape; of the same kind for all sightings that are compared.
     """
 
     T_world_object: Float[Tensor, "4 4"]
     shape_code: Float[Tensor, " c"]
     diameter_m: float
-    pnc: Float[Tensor, "n 3"]
 
     @property
     def centre_world_m(self) -> Float[Tensor, " 3"]:
@@ -143,30 +144,73 @@ class TrackPool:
         frames = self._frames.setdefault(track, deque(maxlen=self._max_frames))
         frames.append(pnc.detach().clone())
 
-    def observe(self, sightings: Sequence[Sighting], *, weights: str) -> list[str]:
-        """Add the certified sightings of one frame, continuing tracks or opening new ones; their tracks."""
+    def match(self, sightings: Sequence[Sighting], *, weights: str) -> list[str | None]:
+        """The known tracks that the sightings of one frame continue, None for new ones. Changes nothing.
+
+        For estimates under way, which nothing has certified yet: they may use a track, not feed it.
+        """
         self._keep_to(weights)
         names = list(self._last)
-        continued = associate([self._last[name] for name in names], sightings, self._association)
-        tracks = [self._new_track() if old is None else names[old] for old in continued]
-        for track, sighting in zip(tracks, sightings, strict=True):
-            self.add(track, sighting.pnc, weights=weights)
-            self._last[track] = sighting
+        known = [self._last[name] for name in names]
+        return [None if old is None else names[old] for old in associate(known, sightings, self._association)]
+
+    def observe(
+        self,
+        sightings: Sequence[Sighting],
+        pnc: Sequence[Float[Tensor, "_ 3"]],
+        *,
+        weights: str,
+        matched: Sequence[str | None] = (),
+    ) -> list[str]:
+        """Add the certified sightings of one frame, continuing tracks or opening new ones; their tracks.
+
+        Args:
+            pnc: Z of each, its valid object points, metres.
+            matched: what `match` said of each before; the others choose among the tracks that this leaves.
+                Where a sighting has moved away from its track since, it keeps the name, but its points stay
+                out.
+        """
+        self._keep_to(weights)
+        tracks = self._continued(sightings, list(matched) or [None] * len(sightings))
+        for track, sighting, points in zip(tracks, sightings, pnc, strict=True):
+            last = self._last.get(track)
+            if last is None or associate([last], [sighting], self._association) == [0]:
+                self.add(track, points, weights=weights)
+                self._last[track] = sighting
         return tracks
 
     def pooled(
-        self, track: str, *, weights: str
-    ) -> tuple[Float[Tensor, "1 m 3"], Bool[Tensor, "1 m"]] | None:
-        """All object points of a track, as one object for a shape step; None where there are none."""
+        self, tracks: Sequence[str | None], *, weights: str, most_points: int = POOLED_POINTS
+    ) -> PooledPoints | None:
+        """The object points of several tracks, as rows for a shape step; None where there are none at all.
+
+        Args:
+            tracks: None, or a track that is not known, is an object without points: a row of padding.
+            most_points: of each track, evenly spaced over its frames, so that many frames cost what one does.
+        """
         self._keep_to(weights)
-        if track not in self._frames:
+        rows = [tuple(self._frames.get(track or "", ())) for track in tracks]
+        like = next((row[0] for row in rows if row), None)
+        if like is None:
             return None
-        points = torch.cat(tuple(self._frames[track]))[None]
-        return points, torch.ones(points.shape[:2], dtype=torch.bool, device=points.device)
+        held = [torch.cat(row) if row else like.new_zeros(0, 3) for row in rows]
+        padded = torch.nn.utils.rnn.pad_sequence(held, batch_first=True)
+        counts = torch.tensor([len(points) for points in held], device=like.device)
+        valid = torch.arange(padded.shape[1], device=like.device) < counts[:, None]
+        index, chosen = scoring_subset(valid, most_points)
+        return PooledPoints(take_points(padded, index, chosen), chosen)
 
     def frames(self, track: str) -> int:
         """How many frames a track holds."""
         return len(self._frames.get(track, ()))
+
+    def _continued(self, sightings: Sequence[Sighting], matched: Sequence[str | None]) -> list[str]:
+        names = [name for name in self._last if name not in matched]
+        open_ones = [i for i, name in enumerate(matched) if name is None]
+        known = [self._last[name] for name in names]
+        found = associate(known, [sightings[i] for i in open_ones], self._association)
+        old = {i: names[k] for i, k in zip(open_ones, found, strict=True) if k is not None}
+        return [name or old.get(i) or self._new_track() for i, name in enumerate(matched)]
 
     def _keep_to(self, weights: str) -> None:
         if weights != self._weights:

@@ -134,6 +134,15 @@ class PooledPoints:
         return PooledPoints(self.pnc[index], self.valid[index])
 
 
+def with_pool(
+    pnc: Float[Tensor, "b n 3"], valid: Bool[Tensor, "b n"], pool: PooledPoints | None
+) -> tuple[Float[Tensor, "b m 3"], Bool[Tensor, "b m"]]:
+    """This frame's object points with those of the others behind them, and which count."""
+    if pool is None:
+        return pnc, valid
+    return torch.cat([pnc, pool.pnc.to(pnc)], dim=1), torch.cat([valid, pool.valid], dim=1)
+
+
 @runtime_checkable
 class Kernel(Protocol):
     """How much a point at distance r counts: objective sum of rho(r); rho(r) = r^2 is (5) and (7) themselves.

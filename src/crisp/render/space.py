@@ -43,7 +43,7 @@ def space_pictures(model: ObjectModel, *, views: int, camera: Camera, seed: int)
         rgb = develop(radiance, _exposure(rng), rng, metered=geometry.visible[0])
         T = np.linalg.inv(view.T_world_camera)
         seen = SeenObject(0, T, geometry.masks[0], geometry.visible[0])
-        yield Picture(rgb, geometry.depth_m, camera, (seen,))
+        yield Picture(rgb, geometry.depth_m, camera, (seen,), view.T_world_camera)
 
 
 def _sphere(model: ObjectModel) -> tuple[Float[np.ndarray, " 3"], float]:

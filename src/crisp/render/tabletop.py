@@ -38,12 +38,17 @@ class SeenObject:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One rendered view with its truth; depth in metres, 0 = no value."""
+    """One rendered view with its truth; depth in metres, 0 = no value.
+
+    Args:
+        T_world_camera: (4, 4), where the camera stands; z up, the table at z = 0.
+    """
 
     rgb: UInt8[np.ndarray, "h w 3"]
     depth_m: Float[np.ndarray, "h w"]
     camera: Camera
     objects: tuple[SeenObject, ...]
+    T_world_camera: Float[np.ndarray, "4 4"]
 
 
 def pictures(
@@ -83,7 +88,8 @@ def pictures(
         if look.sensor is not None:
             depth_m = look.sensor.measure(depth_m, view.camera, appearance)
         rgb = develop(radiance, exposure, appearance)
-        yield Picture(rgb, depth_m, view.camera, _seen(scene, view, geometry, count=len(models)))
+        seen = _seen(scene, view, geometry, count=len(models))
+        yield Picture(rgb, depth_m, view.camera, seen, view.T_world_camera)
 
 
 def _seen(scene: TableScene, view: View, geometry: Geometry, *, count: int) -> tuple[SeenObject, ...]:

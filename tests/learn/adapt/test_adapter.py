@@ -16,7 +16,8 @@ from crisp.errors import InputError
 from crisp.learn.adapt.adapter import Adapter
 from crisp.learn.adapt.recipe import AdaptRecipe, GuardConfig
 from crisp.learn.adapt.snapshot import read_snapshot, write_snapshot
-from crisp.model import Model, detected
+from crisp.model import Model
+from crisp.stages import detections_of
 
 GUARD = GuardConfig(every=3, objects=6, least=2, check_every=2, most_failures=2)
 RECIPE = AdaptRecipe(batch=3, shape_rate=0.01, pnc_rate=0.01, guard=GUARD)
@@ -169,7 +170,7 @@ def test_a_resumed_run_ends_like_an_unbroken_one(model: Model, told: Told, tmp_p
     assert length == 7
     again = adapter(model, told, second)
     numbers = [int(name[-6:]) for name in found.guard_ids]
-    again.resume(found, [(frame(n), detected(masks())) for n in numbers])
+    again.resume(found, [(frame(n), detections_of(masks())) for n in numbers])
     for number in range(8, 14):
         again.feed(frame(number), masks())
     one, other = heads(whole.finish()), heads(again.finish())

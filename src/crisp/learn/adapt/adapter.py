@@ -26,10 +26,10 @@ from crisp.learn.adapt.recipe import AdaptRecipe, load_adapt_recipe
 from crisp.learn.adapt.seen import Features16, Masks, SeenObject, Target, look, object_points
 from crisp.learn.adapt.snapshot import Progress, Queued, Snapshot
 from crisp.learn.adapt.update import Updater
-from crisp.model import Model, detected
+from crisp.model import Model
 from crisp.networks.model import CrispNetwork
 from crisp.pipeline import Stages
-from crisp.stages import standard_stages
+from crisp.stages import detections_of, standard_stages
 from crisp.types import Detection, Frame, Result
 
 Log = Callable[[Mapping[str, Any]], None]
@@ -93,7 +93,7 @@ class Adapter:
             frame: one RGB-D frame.
             masks: as for `Model.estimate`.
         """
-        seen = self.look(frame, detected(masks), meshes=True)
+        seen = self.look(frame, detections_of(masks), meshes=True)
         return [item.result for item in seen]
 
     def look(
