@@ -34,7 +34,7 @@ from experiments.heads import train_new_heads
 from experiments.held_out import MIN_VISIBLE, SCENES, SEEDS, VIEWS
 
 ADAPT_SCENES, ADAPT_VIEWS, ADAPT_SEED = 100, 3, 3001
-SCORED_EVERY = 6
+SCORED_EVERY = 12
 """Of the frames that were adapted to, so many are scored: scoring them all costs more than adapting."""
 ALGORITHMS = {"Alg. 2": "default", "Alg. 1": "bcd"}
 ADD_S_CM = (1, 2, 3)
@@ -67,7 +67,8 @@ def main() -> None:
     source = load_model(options.weights)
     target, held_out = adaptation_set(options), held_out_set(options)
     cells: list[Cell] = []
-    for name, algorithm in ALGORITHMS.items():
+    for name in options.algorithms:
+        algorithm = ALGORITHMS[name]
         for arm in ("source", f"adapted, {name}"):
             model = source if arm == "source" else adapted(algorithm, target, options)
             correctors = {NETWORK: None, CORRECTED: load_correction(algorithm)[0]}
@@ -78,7 +79,7 @@ def main() -> None:
     for where, dataset, every in sets_of(target, held_out, options)[1:]:
         found = kept_errors(oracle, dataset, {NETWORK: None}, every=every, options=options, key="none")
         cells.append(Cell(where, "supervised", NETWORK, found[NETWORK]))
-    claims = claims_of(cells)
+    claims = claims_of(cells, options.algorithms)
     print_claims(claims, title="adaptation")
     write_evidence(
         "adaptation",
@@ -99,6 +100,7 @@ def options_of(description: str | None) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path(".cache/adaptation"), help="renders and runs")
     parser.add_argument("--held-out", type=Path, default=Path(".cache/held_out"), help="renders of held_out")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--algorithms", nargs="+", choices=list(ALGORITHMS), default=list(ALGORITHMS))
     return parser.parse_args()
 
 
@@ -176,11 +178,11 @@ def kept_errors(
     return {way: tuple(Error(**row) for row in rows) for way, rows in content.items()}
 
 
-def claims_of(cells: Sequence[Cell]) -> list[Claim]:
+def claims_of(cells: Sequence[Cell], algorithms: Sequence[str]) -> list[Claim]:
     """First what was aimed at, then every cell."""
     by_name = {(cell.where, cell.arm, cell.way): cell for cell in cells}
     claims = []
-    for name in ALGORITHMS:
+    for name in algorithms:
         before = by_name["held-out", f"source ({name})", NETWORK]
         after = by_name["held-out", f"adapted, {name} ({name})", NETWORK]
         oracle = by_name["held-out", "supervised", NETWORK]
@@ -255,7 +257,11 @@ def settings_of(options: argparse.Namespace, source: Model) -> dict[str, object]
         "scored_every": SCORED_EVERY,
         "min_visible": MIN_VISIBLE,
         "masks": "ground truth",
-        "recipes": {name: asdict(recipe_of(a, options)) for name, a in ALGORITHMS.items()},
+        "recipes": {
+            name: asdict(recipe_of(a, options))
+            for name, a in ALGORITHMS.items()
+            if name in options.algorithms
+        },
         "weights": options.weights,
         "model_sha256": source.sha256,
     }

@@ -18,9 +18,10 @@ from crisp.data.bop import BopDataset, FrameKey
 from crisp.data.procedural import catalogue
 from crisp.data.synthesise import SynthesisConfig, synthesise
 from crisp.evaluate.evidence import Claim, write_evidence
+from crisp.metrics.paper_shape import normalised_error
 from crisp.metrics.pose import add_s, rotation_error_deg
 from crisp.metrics.scores import auc, bootstrap_interval
-from crisp.metrics.shape import sample_surface
+from crisp.metrics.shape import SurfaceSample, sample_surface
 from crisp.model import Model, load_model
 from crisp.progress import track
 from crisp.refine.corrector import Corrector
@@ -49,6 +50,7 @@ class Error:
         add_s_m: metres.
         pose, shape: two-sided chamfer with the L1 norm, in diameters of the true model (SPE3R's objects have
             unit size): of the true model in both poses, and of the two shapes in the object frame.
+        crisp_shape: e_shape of the protocol `crisp-shape`.
         rotation_deg: up to declared symmetries.
         symmetric: whether there are any.
     """
@@ -59,6 +61,7 @@ class Error:
     shape: float
     rotation_deg: float
     symmetric: bool
+    crisp_shape: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,14 +82,16 @@ class Truth:
 
     def error(self, frame_id: str, estimate: Estimate | None, mesh: Mesh | None, T_true: np.ndarray) -> Error:
         if estimate is None:
-            return Error(frame_id, np.inf, np.inf, np.inf, 180.0, self.symmetric)
+            return Error(frame_id, np.inf, np.inf, np.inf, 180.0, self.symmetric, np.inf)
         T = estimate.T_camera_object.cpu().numpy()
         symmetries = self.dataset.object(self.object_id).symmetries
         moved = self.points @ T[:3, :3].T + T[:3, 3]
         placed = self.points @ T_true[:3, :3].T + T_true[:3, 3]
-        shape = np.inf
+        shape = crisp_shape = np.inf
         if mesh is not None:
-            shape = chamfer_l1(sample_surface(mesh, POINTS, seed=0, stream=1), self.points) / self.diameter_m
+            sampled = sample_surface(mesh, POINTS, seed=0, stream=1)
+            shape = chamfer_l1(sampled, self.points) / self.diameter_m
+            crisp_shape = normalised_error(SurfaceSample(sampled), SurfaceSample(self.points))
         return Error(
             frame_id,
             add_s(self.points, T, T_true),
@@ -94,6 +99,7 @@ class Truth:
             shape,
             rotation_error_deg(T, T_true, symmetries),
             self.symmetric,
+            crisp_shape,
         )
 
 

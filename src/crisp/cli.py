@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
+from crisp.cli_adapt import adapt
 from crisp.cli_evaluate import plot, predict, score, table
 from crisp.config import (
     Adapt,
@@ -193,25 +194,6 @@ def train(config: Train) -> int:
         dry_run=config.dry_run,
     )
     folder = train(recipe, options, training_backbone(config.backbone, preset_name=recipe.preset))
-    print(f"checkpoint: {folder}")
-    return 0
-
-
-def adapt(config: Adapt) -> int:
-    """Self-training on frames without labels. Run again, it goes on where it stopped."""
-    from crisp.learn.adapt.recipe import load_adapt_recipe
-    from crisp.learn.adapt.run import AdaptOptions, adapt
-
-    options = AdaptOptions(
-        dataset=config.dataset,
-        split=config.split,
-        weights=config.weights,
-        out=config.out,
-        frames=config.frames,
-        processes=config.processes,
-        snapshot_every=config.snapshot_every,
-    )
-    folder = adapt(load_adapt_recipe(config.recipe), options)
     print(f"checkpoint: {folder}")
     return 0
 

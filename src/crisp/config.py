@@ -108,6 +108,8 @@ class Adapt:
     """Processes that share the frames."""
     snapshot_every: int = 25
     """Frames of each process from one snapshot to the next: what a killed run has to do again at most."""
+    score: bool = False
+    """Score the stream against the labels in the report, where there are any; they have no other part."""
 
 
 @dataclass(frozen=True)

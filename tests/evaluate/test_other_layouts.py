@@ -13,7 +13,8 @@ from crisp.data.layouts import open_dataset
 from crisp.errors import InputError
 from crisp.evaluate.judge import judge
 from crisp.evaluate.predict import predict
-from crisp.evaluate.score import TrueModel, score
+from crisp.evaluate.score import score
+from crisp.evaluate.true_model import TrueModel
 from crisp.learn.problem import open_problem
 from crisp.learn.recipe import JointStage, Recipe
 from crisp.model import Model

@@ -1,0 +1,64 @@
+"""The page of an adaptation: it tells what the log tells, and stands alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_stages import FRAME, TRIANGLE
+
+from crisp.errors import InputError
+from crisp.report.adaptation import BeforeAfter, write_adaptation_report
+from crisp.types import Result
+
+
+def label(number: int, fate: str, *, certified: bool) -> dict[str, object]:
+    residual = None if number == 3 else 0.001 * (number + 1)
+    return {
+        "event": "label",
+        "frame": f"000001/{number // 2:06d}",
+        "detection": number % 2,
+        "fate": fate,
+        "certified": certified,
+        "own_residual_m": residual,
+    }
+
+
+LINES = [
+    *(
+        label(n, "guard" if n < 2 else "queued" if n % 2 else "not certified", certified=n % 2 == 1)
+        for n in range(8)
+    ),
+    {"event": "step", "step": 1, "pnc": 0.1, "code": 0.2, "labels": 2},
+    {"event": "guard", "step": 1, "objects": 2, "certified_share": 0.5, "median_residual_m": None},
+    {"event": "roll-back", "step": 1, "reasons": ["the median residual rose <much>."], "stopped": False},
+    {"event": "frame", "frame": "000002/000001", "message": "cannot read it."},
+]
+
+
+def test_it_tells_what_the_log_tells(tmp_path: Path) -> None:
+    result = Result("ok", T_camera_object=np.eye(4), mesh=TRIANGLE)
+    pictures = [BeforeAfter(FRAME, [result], [Result("mask_empty", "nothing there.")])]
+    add_s = {"network alone": np.linspace(0.01, 0.02, 8), "corrected": np.full(8, np.inf)}
+    path = write_adaptation_report(
+        tmp_path / "report.html", LINES, pictures, origin={"from": "here & there"}, add_s_m=add_s
+    )
+    page = path.read_text()
+    for row in (
+        "frames</th><td>4",
+        "pseudo-labels</th><td>3",
+        "not certified</th><td>3",
+        "roll-backs</th><td>1",
+    ):
+        assert row in page
+    assert "the median residual rose &lt;much&gt;." in page and "000002/000001: cannot read it." in page
+    assert "here &amp; there" in page and "Frame 000001/000003, never trained on" in page
+    assert page.count("data:image/png") == 2 and page.count("data:image/jpeg") == 2
+    assert "http" not in page.replace("http-equiv", ""), "it needs nothing from elsewhere"
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_a_log_without_objects_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="tells of no object"):
+        write_adaptation_report(tmp_path / "report.html", LINES[8:], [], origin={})
