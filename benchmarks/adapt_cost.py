@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from crisp.demo import demo_scene
-from crisp.evaluate.evidence import Claim, print_claims, write_evidence
+from crisp.evaluate.evidence import Claim, write_evidence
 from crisp.learn.adapt.adapter import Adapter
 from crisp.learn.adapt.recipe import AdaptRecipe, GuardConfig, load_adapt_recipe
 from crisp.learn.adapt.seen import Features16, look
@@ -74,7 +74,6 @@ def main() -> None:
         Claim("frames estimated per second", "report", len(ratio) / total["estimate"], unit="frames/s"),
         Claim(f"growth of memory from frame {SETTLED} to {FRAMES}", "<= 50", grown, unit="MB"),
     ]
-    print_claims(claims, title="cost of adapting")
     write_evidence(
         "adapt_cost",
         claims,

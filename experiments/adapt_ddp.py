@@ -20,7 +20,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from crisp.data.bop import BopDataset
-from crisp.evaluate.evidence import Claim, print_claims, write_evidence
+from crisp.evaluate.evidence import Claim, write_evidence
 from crisp.learn.adapt.audit import read_audit
 from crisp.learn.adapt.run import audit_path, given_masks
 from crisp.learn.adapt.seen import Features16, look
@@ -55,7 +55,6 @@ def main() -> None:
     ]
     if not options.quick:
         claims += whole_run(root, options.work)
-    print_claims(claims, title="two processes")
     settings = {"steps": STEPS, "labels_per_process": BATCH, "recipe": asdict(QUICK_RECIPE)}
     write_evidence(
         "adapt_ddp",

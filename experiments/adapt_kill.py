@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crisp.evaluate.evidence import Claim, print_claims, write_evidence
+from crisp.evaluate.evidence import Claim, write_evidence
 from crisp.learn.adapt.run import audit_path
 from crisp.networks.checkpoint import sha256
 from experiments.small_stream import QUICK_RECIPE, adapt_command, small_stream, write_recipe
@@ -50,7 +50,6 @@ def main() -> None:
         Claim("the audit logs are identical", ">= 1", float(logs), unit="yes is 1"),
         Claim("kills that met a running process", f">= {2 if options.quick else KILLS}", float(len(kills))),
     ]
-    print_claims(claims, title="killed and resumed")
     settings = {"recipe": asdict(QUICK_RECIPE), "killed_after_s": kills, "unbroken_s": seconds}
     write_evidence(
         "adapt_kill",

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from crisp.data.bop import BopDataset
 from crisp.data.procedural import catalogue
 from crisp.data.synthesise import SynthesisConfig, synthesise
-from crisp.evaluate.evidence import Claim, print_claims, write_evidence
+from crisp.evaluate.evidence import Claim, write_evidence
 from crisp.learn.adapt.recipe import AdaptRecipe, load_adapt_recipe
 from crisp.learn.adapt.run import AdaptOptions, adapt
 from crisp.metrics.scores import auc, bootstrap_interval, recall_curve
@@ -80,7 +80,6 @@ def main() -> None:
         found = kept_errors(oracle, dataset, {NETWORK: None}, every=every, options=options, key="none")
         cells.append(Cell(where, "supervised", NETWORK, found[NETWORK]))
     claims = claims_of(cells, options.algorithms)
-    print_claims(claims, title="adaptation")
     write_evidence(
         "adaptation",
         claims,

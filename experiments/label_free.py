@@ -12,7 +12,7 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from crisp.evaluate.evidence import Claim, print_claims, write_evidence
+from crisp.evaluate.evidence import Claim, write_evidence
 from crisp.learn.adapt.audit import read_audit
 from crisp.learn.adapt.run import audit_path
 from crisp.networks.checkpoint import sha256
@@ -44,7 +44,6 @@ def main() -> None:
         Claim("the audit logs are identical", ">= 1", float(logs), unit="yes is 1"),
         Claim("steps that were made", ">= 1", float(steps), unit="steps"),
     ]
-    print_claims(claims, title="with labels and without")
     write_evidence(
         "label_free",
         claims,

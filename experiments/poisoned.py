@@ -22,7 +22,7 @@ from PIL import Image
 
 from crisp.data.procedural import catalogue, strangers
 from crisp.data.synthesise import SynthesisConfig, synthesise
-from crisp.evaluate.evidence import Claim, print_claims, write_evidence
+from crisp.evaluate.evidence import Claim, write_evidence
 from crisp.learn.adapt.audit import read_audit
 from crisp.learn.adapt.run import AdaptOptions, adapt, audit_path
 from crisp.metrics.scores import auc
@@ -103,7 +103,6 @@ def main() -> None:
         change = 100 * (scored(adapted, options) - before)
         claims.append(Claim(f"{poison.name}: change of it", ">= -1", change, unit="points"))
         told[poison.name] = said(out)
-    print_claims(claims, title="poisoned streams")
     print(json.dumps(told, indent=1))
     settings = {
         "frames": SCENES * VIEWS,

@@ -44,6 +44,7 @@ LEVELS = {
     "doctor": 5,
     "config": 6,
     "config_synthesise": 6,
+    "cli_adapt": 6,
     "cli_evaluate": 6,
     "cli": 6,
 }

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import tyro
 
-from crisp.cli_adapt import adapt
+from crisp.cli_adapt import adapt, adapt_demo
 from crisp.cli_evaluate import plot, predict, score, table
 from crisp.config import (
     Adapt,
@@ -81,6 +81,8 @@ def _overview() -> str:
 
 def demo(config: Demo) -> int:
     """Render, estimate, score, report."""
+    if config.adapt:
+        return adapt_demo(config)
     from crisp.demo import run_demo
 
     run_demo(

@@ -8,13 +8,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from crisp.config import Adapt
+from crisp.config import Adapt, Demo
 
 if TYPE_CHECKING:
     from crisp.data.bop import BopDataset
     from crisp.report.adaptation import BeforeAfter
 
 SHOWN_FRAMES = 3
+DEMO_FRAMES = 16
 
 
 def adapt(config: Adapt) -> int:
@@ -35,6 +36,34 @@ def adapt(config: Adapt) -> int:
     page = report(config, folder)
     print(f"checkpoint: {folder}\nreport: {page}")
     return 0
+
+
+def adapt_demo(config: Demo, *, frames: int = DEMO_FRAMES) -> int:
+    """Render a stream of hard frames, adapt to it, and score it against labels that had no part in it."""
+    from crisp.data.procedural import catalogue
+    from crisp.data.synthesise import SynthesisConfig, synthesise
+
+    stream = config.out / "stream"
+    count = (min(config.objects, 7), config.objects)
+    render = SynthesisConfig(
+        split="stream",
+        scenes=frames,
+        views_per_scene=1,
+        look="hard",
+        seed=config.seed,
+        objects_per_scene=count,
+    )
+    synthesise(catalogue(), out=stream, config=render, workers=2)
+    return adapt(
+        Adapt(
+            dataset=stream,
+            split="stream",
+            out=config.out / "adaptation",
+            weights=config.weights,
+            recipe="demo",
+            score=True,
+        )
+    )
 
 
 def report(config: Adapt, folder: Path) -> Path:

@@ -32,6 +32,8 @@ class Demo:
     """Light and sensor: mild and exact, or strong and faulty."""
     correct: str = "default"
     """Settings of the corrector by name or TOML file; none for the network alone, without certificates."""
+    adapt: bool = False
+    """Adapt to a stream of hard frames instead, and show before and after: a few minutes on two cores."""
 
 
 @dataclass(frozen=True)
