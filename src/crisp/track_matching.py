@@ -73,9 +73,8 @@ class ByPlace:
     T_world_camera: Float[Tensor, "4 4"]
     decoder: SignedDistance
     tracks: dict[int, str | None] = field(default_factory=dict)
-    device: torch.device = field(
-        default_factory=lambda: torch.device("cpu")
-    )  # the decoder's, known once there is an estimate
+    # The decoder's, known once there is an estimate.
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def match(self, slots: Sequence[int], estimates: Sequence[Estimate], basis: ShapeBasis) -> Names:
         self.device = basis.network.device
@@ -92,7 +91,8 @@ class ByPlace:
         sizes = self._sizes(codes)
         seen = [self._sighting(T, h, float(d)) for T, h, d in zip(poses, codes, sizes, strict=True)]
         matched = [self.tracks[slot] for slot in slots]
-        names = self.pool.observe(seen, points, weights=self.weights, matched=matched)
+        taken = {name for name in self.tracks.values() if name is not None}
+        names = self.pool.observe(seen, points, weights=self.weights, matched=matched, taken=taken)
         self.tracks.update(zip(slots, names, strict=True))
 
     def _sizes(self, codes: Float[Tensor, "k c"]) -> Float[Tensor, " k"]:

@@ -6,8 +6,8 @@ its correction, which already needs the track. So each frame goes through two st
 
 1. The pose that the registration found is enough to *match* an object with a track: tracks lie centimetres
    apart, poses err by millimetres. The match lets it use the track's points and changes nothing.
-2. What is certified in the end *feeds* a track: the matched one if the corrected pose still lies there, else
-   the nearest that no other object of the frame was matched with, else a new one.
+2. What is certified in the end *feeds* a track: the matched one, if the corrected pose still lies there. What
+   was matched with none feeds the nearest that no other object of the frame was matched with, or a new one.
 """
 
 from __future__ import annotations

@@ -16,10 +16,10 @@ def sighting(x_m, *, diameter_m=0.1, code=(0.0,)):
     return Sighting(T, torch.tensor(code), diameter_m)
 
 
-def observe(pool, *sightings, weights="a", matched=()):
+def observe(pool, *sightings, weights="a", matched=(), taken=()):
     """Each with three points that say where it stood."""
     points = [torch.full((3, 3), float(s.centre_world_m[0])) for s in sightings]
-    return pool.observe(sightings, points, weights=weights, matched=matched)
+    return pool.observe(sightings, points, weights=weights, matched=matched, taken=taken)
 
 
 def points_of(pool, track, *, weights="a"):
@@ -79,9 +79,14 @@ def test_what_was_matched_before_keeps_its_track_from_the_others():
     # The second stands nearer, but the track was the first one's when its points were used.
     kept, other = observe(pool, sighting(0.02), sighting(0.001), matched=[name, None])
     assert kept == name and other != name and pool.frames(name) == 2
+    # A track that an object which is not certified was matched with is not free either.
+    (third,) = observe(pool, sighting(0.02), taken=[name, other])
+    assert third not in (name, other) and pool.frames(name) == 2
     # 0.05 is 3 cm from 0.02 and a little more: it keeps its name, its points stay out.
     assert observe(pool, sighting(0.0501), matched=[name]) == [name]
-    assert pool.frames(name) == 2 and pool.match([sighting(0.02)], weights="a") == [name]
+    assert (
+        pool.frames(name) == 2 and pool.match([sighting(0.02), sighting(0.02)], weights="a").count(name) == 1
+    )
 
 
 def test_the_oldest_frame_makes_room_at_fifty():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -161,6 +161,7 @@ class TrackPool:
         *,
         weights: str,
         matched: Sequence[str | None] = (),
+        taken: Collection[str] = (),
     ) -> list[str]:
         """Add the certified sightings of one frame, continuing tracks or opening new ones; their tracks.
 
@@ -169,9 +170,11 @@ class TrackPool:
             matched: what `match` said of each before; the others choose among the tracks that this leaves.
                 Where a sighting has moved away from its track since, it keeps the name, but its points stay
                 out.
+            taken: the tracks that objects of this frame were matched with which are not certified.
         """
         self._keep_to(weights)
-        tracks = self._continued(sightings, list(matched) or [None] * len(sightings))
+        matched = list(matched) or [None] * len(sightings)
+        tracks = self._continued(sightings, matched, taken={*matched, *taken})
         for track, sighting, points in zip(tracks, sightings, pnc, strict=True):
             last = self._last.get(track)
             if last is None or associate([last], [sighting], self._association) == [0]:
@@ -204,8 +207,10 @@ class TrackPool:
         """How many frames a track holds."""
         return len(self._frames.get(track, ()))
 
-    def _continued(self, sightings: Sequence[Sighting], matched: Sequence[str | None]) -> list[str]:
-        names = [name for name in self._last if name not in matched]
+    def _continued(
+        self, sightings: Sequence[Sighting], matched: Sequence[str | None], *, taken: Collection[str | None]
+    ) -> list[str]:
+        names = [name for name in self._last if name not in taken]
         open_ones = [i for i, name in enumerate(matched) if name is None]
         known = [self._last[name] for name in names]
         found = associate(known, [sightings[i] for i in open_ones], self._association)
