@@ -187,7 +187,7 @@ def _pair(item: BeforeAfter) -> str:
         for name, results in (("Before", item.before), ("After", item.after))
     )
     title = f"Frame {escape(item.frame.frame_id)}, never trained on"
-    return f'<h2>{title}</h2><div class="inputs">{drawn}</div>'
+    return f'<h2>{title}</h2><div class="columns">{drawn}</div>'
 
 
 def _overlay(frame: Frame, results: Sequence[Result]) -> np.ndarray:
