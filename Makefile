@@ -34,6 +34,7 @@ bench: install
 	$(BIN)/python -m benchmarks.shape_qp
 	$(BIN)/python -m benchmarks.correct_cost
 	$(BIN)/python -m benchmarks.scoring
+	$(BIN)/python -m benchmarks.adapt_cost
 
 clean:
 	rm -rf $(VENV) $(OUT)
