@@ -36,7 +36,7 @@ from crisp.results import described
 from crisp.types import Estimate, Result
 from experiments.corrections import MESHING, Error, Truth, fall, mean_finite
 
-LOOKS: tuple[LookName, ...] = ("hard", "clean")
+LOOKS: tuple[LookName, ...] = ("hard",)  # where a single view leaves something to be desired
 SEEDS = {"clean": 5001, "hard": 5002}
 SCENES, VIEWS = 6, 6
 LEAST_VISIBLE, WELL_VISIBLE = 0.1, 0.7
@@ -75,7 +75,7 @@ def main() -> None:
     start = time.perf_counter()
     model = replace(load_model(options.weights), meshing=MESHING)
     claims: list[Claim] = []
-    for look in LOOKS[1:] if options.quick else LOOKS:
+    for look in ("clean",) if options.quick else LOOKS:
         claims += claims_of(look, *measured(model, rendered(look, options), work=options.work))
     settings = {
         "scenes": 1 if options.quick else SCENES,
@@ -86,6 +86,7 @@ def main() -> None:
         "tracks": "auto, from certified poses",
         "tracking": described(model.tracker().config),
         "interval": "95 %, over objects of a scene",
+        "kept": "rows of each scene beside the renders; seconds are without those that were there already",
         "mesh_resolution": MESHING.resolution,
         "weights": options.weights,
         "model_sha256": model.sha256,
