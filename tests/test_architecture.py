@@ -18,6 +18,7 @@ PACKAGE = ROOT / "src" / "crisp"
 LEVELS = {
     "errors": 0,
     "progress": 0,
+    "whole_files": 0,
     "toml_records": 0,
     "record_checks": 0,
     "geometry": 0,

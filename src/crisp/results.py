@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from crisp.geometry.camera import Camera
 from crisp.model import Model
 from crisp.shape.mesh_io import write_ply
 from crisp.types import CorrectionSummary, Result
+from crisp.whole_files import finite, write_whole
 
 MESHES = "meshes"
 
@@ -115,9 +115,7 @@ class ResultsWriter:
         """Write `results.json` (through a temporary name) and return its path."""
         path = self._folder / "results.json"
         self._frames.sort(key=lambda frame: frame["frame_id"])
-        temporary = path.with_name(".results.json.tmp")
-        temporary.write_text(json.dumps(self._head | {"frames": self._frames}, indent=1) + "\n")
-        temporary.replace(path)
+        write_whole(path, json.dumps(self._head | {"frames": self._frames}, indent=1) + "\n")
         return path
 
 
@@ -157,7 +155,7 @@ def _object(index: int, result: Result) -> dict[str, Any]:
         "box_px": None if result.box_px is None else list(result.box_px),
         "mesh": None,
         "correction": _correction(result.correction),
-        "certificate": None if result.certificate is None else _finite(asdict(result.certificate)),
+        "certificate": None if result.certificate is None else finite(asdict(result.certificate)),
         "timing_ms": result.timing_ms,
     }
 
@@ -167,12 +165,7 @@ def _correction(found: CorrectionSummary | None) -> dict[str, Any] | None:
         return None
     names = ("status", "reason", "rounds", "rms_start_m", "rms_m")
     T_start = [[float(v) for v in row] for row in found.T_camera_object_start]
-    return _finite({name: getattr(found, name) for name in names} | {"T_camera_object_start": T_start})
-
-
-def _finite(values: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no infinity and no NaN: null says that there is no such number."""
-    return {k: None if isinstance(v, float) and not isfinite(v) else v for k, v in values.items()}
+    return finite({name: getattr(found, name) for name in names} | {"T_camera_object_start": T_start})
 
 
 def described(settings: Any) -> Any:

@@ -23,6 +23,7 @@ from crisp.errors import InputError
 from crisp.geometry.camera import Camera
 from crisp.geometry.points import diameter
 from crisp.objects import ObjectModel, Symmetries, TexturedMesh
+from crisp.whole_files import write_whole
 
 MM_PER_M = 1000.0
 DEPTH_MAX_RAW = 65535
@@ -99,9 +100,9 @@ class BopWriter:
         folder.mkdir(parents=True, exist_ok=True)
         for object_id, model in enumerate(models, start=1):
             path = folder / f"obj_{object_id:06d}.ply"
-            write_bytes(path, _model_ply(model))
+            write_whole(path, _model_ply(model))
         infos = {str(object_id): _model_info(model) for object_id, model in enumerate(models, start=1)}
-        write_bytes(folder / "models_info.json", _json_lines(infos))
+        write_whole(folder / "models_info.json", _json_lines(infos))
 
     def has_models(self) -> bool:
         """Whether the models are there: `models_info.json` is the last file of them that is written."""
@@ -174,13 +175,6 @@ def write_png(path: Path, image: np.ndarray) -> None:
     """An image, quickly."""
     # Level 1 costs a tenth more space than the default level and a fraction of its time.
     Image.fromarray(np.ascontiguousarray(image)).save(path, compress_level=1)
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """A file, whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)
 
 
 def _json_lines(content: dict[str, Any]) -> bytes:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from crisp.data.bop_writer import BopFrame, BopInstance, write_bytes, write_png
+from crisp.data.bop_writer import BopFrame, BopInstance, write_png
 from crisp.data.model_files import obj_text
 from crisp.data.nocs import FRAME_FOLDERS, FULL_DEPTH_FOLDERS, TRUTH_FOLDERS
 from crisp.data.nocs_files import (
@@ -33,6 +33,7 @@ from crisp.errors import InputError
 from crisp.frame_files import MM_PER_M
 from crisp.objects import ObjectModel
 from crisp.types import Mesh
+from crisp.whole_files import write_whole
 
 NOCS_FROM_OURS = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])  # z up becomes y up
 STRANGE_SYNSET = "00000000"
@@ -94,16 +95,16 @@ class NocsWriter:
             if is_real(self.split):
                 folder.mkdir(parents=True, exist_ok=True)
                 lengths = np.ptp(box.mesh.vertices, axis=0) * box.diagonal_m
-                write_bytes(folder / f"{_real_name(model)}.obj", content)
-                write_bytes(
+                write_whole(folder / f"{_real_name(model)}.obj", content)
+                write_whole(
                     folder / f"{_real_name(model)}.txt", "\n".join(map(repr, lengths.tolist())).encode()
                 )
             else:
                 place = folder / _synset(model) / model.name
                 place.mkdir(parents=True, exist_ok=True)
-                write_bytes(place / "model.obj", content)
+                write_whole(place / "model.obj", content)
                 box_text = "\n".join(" ".join(map(repr, row)) for row in _corners(box.mesh))
-                write_bytes(place / "bbox.txt", box_text.encode())
+                write_whole(place / "bbox.txt", box_text.encode())
 
     def has_models(self) -> bool:
         """Whether any model of this split is there."""
@@ -149,7 +150,7 @@ class NocsWriter:
         write_png(Path(f"{stem}coord.png"), coordinates)
         self._write_depth(Path(f"{stem}depth.png"), scene, frame, objects=ids != BACKGROUND)
         lines = [self._meta(number, i) for number, i in enumerate(frame.instances, start=1)]
-        write_bytes(Path(f"{stem}meta.txt"), ("\n".join(lines) + "\n").encode())
+        write_whole(Path(f"{stem}meta.txt"), ("\n".join(lines) + "\n").encode())
         seen = [i for i in frame.instances if i.mask_visible.any() and self._class_of(i)]
         self._write_truth(scene, frame, seen)
         self._write_detections(scene, frame, seen)

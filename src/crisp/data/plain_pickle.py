@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from crisp.errors import InputError
+from crisp.whole_files import write_whole
 
 PLAIN = (bool, int, float, complex, str, bytes, bytearray, type(None))
 NUMERIC_KINDS = "biufcSU"  # no objects: their bytes would be addresses
@@ -46,9 +47,7 @@ def read_plain_pickle(path: Path) -> Any:
 
 def write_plain_pickle(path: Path, content: Any) -> None:
     """Write plain values and numeric arrays as NOCS's own files do; the file appears whole or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(pickle.dumps(content, protocol=2))
-    partial.replace(path)
+    write_whole(path, pickle.dumps(content, protocol=2))
 
 
 class _RefusedError(Exception):

@@ -15,12 +15,13 @@ from jaxtyping import Bool, UInt8
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from crisp.data.bop_writer import BopFrame, write_bytes, write_png
+from crisp.data.bop_writer import BopFrame, write_png
 from crisp.data.model_files import obj_text
 from crisp.errors import InputError
 from crisp.geometry.camera import Camera
 from crisp.objects import ObjectModel
 from crisp.types import Mesh
+from crisp.whole_files import write_whole
 
 Role = Literal["train", "test"]
 JPEG_QUALITY = 95
@@ -44,7 +45,7 @@ class Spe3rWriter:
         self.root.mkdir(parents=True, exist_ok=True)
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(self.satellites.items())
-        write_bytes(self.root / "splits.csv", text.getvalue().encode())
+        write_whole(self.root / "splits.csv", text.getvalue().encode())
         content = {
             "Nu": camera.width,
             "Nv": camera.height,
@@ -57,7 +58,7 @@ class Spe3rWriter:
             "cameraMatrix": camera.K.tolist(),
             "distCoeffs": [0.0] * 5,
         }
-        write_bytes(self.root / "camera.json", (json.dumps(content, indent=1) + "\n").encode())
+        write_whole(self.root / "camera.json", (json.dumps(content, indent=1) + "\n").encode())
 
     def has_satellite(self, name: str) -> bool:
         """Whether the satellite is there, complete."""
@@ -79,9 +80,9 @@ class Spe3rWriter:
         for name in ("images", "masks", "models"):
             (partial / name).mkdir(parents=True)
         mesh, centre, size_m = unit_model(model.mesh)
-        write_bytes(partial / "models" / "model_normalized.obj", obj_text(mesh, name=model.name))
+        write_whole(partial / "models" / "model_normalized.obj", obj_text(mesh, name=model.name))
         labels = [_write_frame(partial, frame, centre=centre, size_m=size_m) for frame in frames]
-        write_bytes(partial / "labels.json", (json.dumps(labels, indent=1) + "\n").encode())
+        write_whole(partial / "labels.json", (json.dumps(labels, indent=1) + "\n").encode())
         partial.replace(target)
 
 

@@ -21,6 +21,7 @@ from crisp.errors import InputError
 from crisp.frame_files import read_json
 from crisp.objects import ObjectModel
 from crisp.progress import track
+from crisp.whole_files import write_whole
 
 __all__ = ["ScenesFailedError", "SynthesisConfig", "synthesise"]
 
@@ -166,9 +167,7 @@ def _begin(writer: SceneWriter, models: tuple[ObjectModel, ...], config: Synthes
         raise InputError(f"{writer.root} holds a data set that was not made here: choose another folder.")
     record["splits"] |= {config.split: split}
     writer.root.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(json.dumps(record, indent=1) + "\n")
-    partial.replace(path)
+    write_whole(path, json.dumps(record, indent=1) + "\n")
     if not writer.has_models():
         writer.write_models(models)
 

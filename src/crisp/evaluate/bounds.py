@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float
 
 from crisp.errors import InputError
 from crisp.metrics.scores import binomial_interval
+from crisp.whole_files import finite
 
 Scale = Literal["metres", "diameters"]
 CANDIDATES = {"residual": 100, "free space": 25, "mu": 12}
@@ -196,5 +197,4 @@ def curves(evidence: Evidence, bounds: Bounds) -> dict[str, list[dict[str, Any]]
 
 def point_json(point: Point) -> dict[str, Any]:
     """Plain JSON values; null where a number is not finite."""
-    values = asdict(point)
-    return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in values.items()}
+    return finite(asdict(point))

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from crisp.errors import InputError
+from crisp.whole_files import write_whole
 
 _GOAL = re.compile(r"(>=|<=|>|<)\s*([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)")
 
@@ -98,9 +99,8 @@ def write_evidence(
     print_claims(claims, title=command)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}{'_quick' if quick else ''}.json"
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    return temporary.replace(path)
+    write_whole(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+    return path
 
 
 def print_claims(claims: Sequence[Claim], *, title: str = "") -> None:

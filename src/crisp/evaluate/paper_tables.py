@@ -15,6 +15,7 @@ from typing import Any
 from crisp.errors import InputError
 from crisp.evaluate.score_reader import ScoreFile
 from crisp.evaluate.score_rows import Figure
+from crisp.whole_files import finite, write_whole
 
 PUBLISHED = Path(__file__).parent / "published.toml"
 SECONDARY = "†"
@@ -189,13 +190,12 @@ def write_table(table: PaperTable, ours: Sequence[OurRow], folder: Path) -> None
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(["row", "source", *(column.name for column in table.columns)])
-    writer.writerows([name, source, *map(_finite, values)] for name, source, values in rows)
+    writer.writerows([name, source, *finite(values)] for name, source, values in rows)
     entries: list[dict[str, Any]] = [
-        {"row": name, "source": source, "values": [_finite(v) for v in values]}
-        for name, source, values in rows
+        {"row": name, "source": source, "values": finite(values)} for name, source, values in rows
     ]
     for entry, row in zip(entries[len(table.rows) :], ours, strict=True):
-        entry["intervals"] = [None if ends is None else [_finite(v) for v in ends] for ends in row.intervals]
+        entry["intervals"] = finite(row.intervals)
     head = {key: value for key, value in asdict(table).items() if key != "rows"}
     content = {
         "md": markdown(table, ours),
@@ -203,10 +203,4 @@ def write_table(table: PaperTable, ours: Sequence[OurRow], folder: Path) -> None
         "json": json.dumps(head | {"rows": entries}, indent=1, allow_nan=False) + "\n",
     }
     for ending, text in content.items():
-        temporary = folder / f".table{table.number}.{ending}.tmp"
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(folder / f"table{table.number}.{ending}")
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+        write_whole(folder / f"table{table.number}.{ending}", text)

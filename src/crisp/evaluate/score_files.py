@@ -14,13 +14,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from crisp.errors import InputError
 from crisp.evaluate.score_figures import MM_PER_M
 from crisp.evaluate.score_rows import Figure, ObjectScore, Summary
 from crisp.evaluate.score_table import Scores
 from crisp.frame_files import read_json
+from crisp.whole_files import finite, write_whole
 
 
 def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
@@ -53,9 +52,7 @@ def write_scores(scores: Scores, folder: Path) -> None:
         "scores.json": json.dumps(_json(scores), indent=1, allow_nan=False) + "\n",
     }
     for name, text in content.items():
-        temporary = folder / f".{name}.tmp"
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(folder / name)
+        write_whole(folder / name, text)
 
 
 def bop_csv(scores: Scores) -> str:
@@ -136,11 +133,11 @@ def _flat(row: ObjectScore) -> dict[str, Any]:
         "object_id": row.object_id,
         "name": row.name,
         "kind": row.kind,
-        "visib_fract": _finite(row.visib_fract),
+        "visib_fract": finite(row.visib_fract),
         "status": row.status,
         "certified": row.certified,
     }
-    return flat | {key: _finite(value) for key, value in _errors(row).items()}
+    return flat | {key: finite(value) for key, value in _errors(row).items()}
 
 
 def _errors(row: ObjectScore) -> dict[str, float]:
@@ -175,12 +172,8 @@ def _json(scores: Scores) -> dict[str, Any]:
 
 def _summary_json(summary: Summary) -> dict[str, Any]:
     figures = {
-        f.name: {"value": _finite(f.value), "protocol": f.protocol}
-        | ({} if f.interval is None else {"interval": [_finite(v) for v in f.interval]})
+        f.name: {"value": finite(f.value), "protocol": f.protocol}
+        | ({} if f.interval is None else {"interval": finite(f.interval)})
         for f in summary.figures
     }
     return {"group": summary.group, "count": summary.count, "failed": summary.failed, "figures": figures}
-
-
-def _finite(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None

@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from crisp.errors import InputError
+from crisp.whole_files import write_whole
 
 
 class Journal:
@@ -38,9 +39,7 @@ class Journal:
 
 def write_json(path: Path, content: Any) -> None:
     """Write through a temporary name, so that a reader never meets half a file."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, json.dumps(content, indent=1) + "\n")
 
 
 def save_state(path: Path, step: int, *, module: nn.Module, optimiser: torch.optim.Optimizer) -> None:

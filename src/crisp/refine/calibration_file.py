@@ -16,6 +16,7 @@ from crisp.errors import InputError
 from crisp.refine.certificate import UNCALIBRATED, CertificateConfig
 from crisp.refine.free_space import FreeSpaceConfig
 from crisp.shape.coarse import SurfaceConfig
+from crisp.whole_files import write_whole
 
 NAME = "calibration.json"
 FORMAT_VERSION = 1
@@ -35,11 +36,9 @@ def write_calibration(
         "certificate": asdict(config),
         "evidence": dict(evidence),
     }
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        write_whole(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
     except OSError as error:
         raise InputError(f"the calibration {path} cannot be written: {error.strerror or error}.") from error
 

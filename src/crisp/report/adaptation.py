@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-from base64 import b64encode
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +15,8 @@ from jaxtyping import Float
 from crisp.errors import InputError
 from crisp.render.overlay import Drawn, overlay
 from crisp.render.raster import Posed, smooth
-from crisp.report.pictures import photograph
+from crisp.report.page import write_page
+from crisp.report.pictures import photograph, plotted
 from crisp.report.style import CSS
 from crisp.types import Frame, Result
 
@@ -69,14 +68,7 @@ def write_adaptation_report(
     if any(line["event"] == "guard" for line in lines):
         sections.append(_figure("The guard", _guard(lines), _GUARD))
     sections += [_told(lines), *(_pair(item) for item in pictures)]
-    page = _PAGE.format(css=CSS, body="\n".join(sections), origin=_table(origin))
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_text(page, encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write the report {path} ({error.strerror or error}).") from error
-    return path
+    return write_page(path, _PAGE.format(css=CSS, body="\n".join(sections), origin=_table(origin)))
 
 
 def _counts(lines: Sequence[Line], labels: Sequence[Line]) -> str:
@@ -163,12 +155,8 @@ def _guard(lines: Sequence[Line]) -> Any:
 
 
 def _figure(title: str, figure: Any, caption: str) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    uri = f"data:image/png;base64,{b64encode(buffer.getvalue()).decode()}"
-    return (
-        f'<h2>{title}</h2><figure><img src="{uri}" alt="{title}"><figcaption>{caption}</figcaption></figure>'
-    )
+    picture = f'<img src="{plotted(figure)}" alt="{title}">'
+    return f"<h2>{title}</h2><figure>{picture}<figcaption>{caption}</figcaption></figure>"
 
 
 def _told(lines: Sequence[Line]) -> str:

@@ -23,6 +23,7 @@ from crisp.report.style import CSS
 from crisp.report.tables import legend, notes, origin_table, tiles, timing_table
 from crisp.results import Truth
 from crisp.types import Frame, Mesh, Result
+from crisp.whole_files import write_whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +114,7 @@ def write_report(
         legend=legend(shown),
         notes=notes(shown),
     )
-    return _write(path, page)
+    return write_page(path, page)
 
 
 def _shown(number: int, result: Result, truth: ObjectTruth | None, comparison: Comparison | None) -> Shown:
@@ -189,11 +190,14 @@ def _scene(frame: Frame, shown: Sequence[Shown]) -> str:
     )
 
 
-def _write(path: Path, page: str) -> Path:
-    temporary = path.with_name(f".{path.name}.tmp")
+def write_page(path: Path, page: str) -> Path:
+    """Write a page and return its path.
+
+    Raises:
+        InputError: the path cannot be written.
+    """
     try:
-        temporary.write_text(page, encoding="utf-8")
-        temporary.replace(path)
+        write_whole(path, page)
     except OSError as error:
         raise InputError(f"cannot write the report {path} ({error.strerror or error}).") from error
     return path

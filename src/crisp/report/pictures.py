@@ -5,12 +5,16 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 
 from crisp.types import Frame, Result
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PAPER = np.array([244, 245, 247], dtype=np.uint8)  # where a picture has nothing to show
 JPEG_QUALITY = 80
@@ -30,6 +34,17 @@ def drawing(image: UInt8[np.ndarray, "h w 3"]) -> str:
 def _data_uri(image: np.ndarray, form: str, **options: int) -> str:
     buffer = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(image)).save(buffer, format=form, **options)
+    return _encoded(buffer, form)
+
+
+def plotted(figure: Figure) -> str:
+    """A data URI: a matplotlib figure as PNG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return _encoded(buffer, "png")
+
+
+def _encoded(buffer: io.BytesIO, form: str) -> str:
     return f"data:image/{form};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 

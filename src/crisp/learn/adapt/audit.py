@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from crisp.learn.adapt.seen import SeenObject
+from crisp.whole_files import finite
 
 
 class AuditLog:
@@ -26,7 +26,7 @@ class AuditLog:
         self._file.seek(0, os.SEEK_END)
 
     def __call__(self, line: Mapping[str, Any]) -> None:
-        self._file.write((json.dumps(_finite(line), allow_nan=False) + "\n").encode())
+        self._file.write((json.dumps(finite(line), allow_nan=False) + "\n").encode())
 
     def flushed(self) -> int:
         """Bytes that are safely in the file."""
@@ -42,17 +42,6 @@ def read_audit(path: Path) -> list[dict[str, Any]]:
     """All lines; a last one that was cut off is left out."""
     lines = path.read_text(encoding="utf-8").split("\n")
     return [json.loads(line) for line in lines[:-1]]
-
-
-def _finite(value: Any) -> Any:
-    """JSON has no infinity and no NaN: null says that there is no such number."""
-    if isinstance(value, float):
-        return value if isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
 
 
 def label_line(frame_id: str, item: SeenObject, fate: str) -> dict[str, Any]:

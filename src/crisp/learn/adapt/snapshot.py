@@ -16,6 +16,7 @@ from torch import Tensor
 from crisp.errors import InputError
 from crisp.learn.adapt.guard import Measure
 from crisp.learn.adapt.update import PseudoLabel
+from crisp.whole_files import write_whole
 
 
 @dataclass(frozen=True)
@@ -88,11 +89,8 @@ def write_snapshot(path: Path, found: Snapshot, *, log_bytes: int) -> None:
         "guard_good": _said(found.guard_good),
         "log_bytes": log_bytes,
     }
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(
-        save({k: v.contiguous() for k, v in tensors.items()}, metadata={"record": json.dumps(record)})
-    )
-    temporary.replace(path)
+    contiguous = {k: v.contiguous() for k, v in tensors.items()}
+    write_whole(path, save(contiguous, metadata={"record": json.dumps(record)}))
 
 
 def read_snapshot(path: Path) -> tuple[Snapshot, int]:
