@@ -20,10 +20,10 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from crisp.data.bop_models import BopObject
-from crisp.data.dataset import Instance
+from crisp.data.dataset import Dataset, Instance
 from crisp.data.procedural import catalogue
+from crisp.evaluate.conventions import BOP, Conventions
 from crisp.evaluate.evidence import Claim, write_evidence
-from crisp.evaluate.labelled_set import BOP, Conventions, LabelledSet
 from crisp.evaluate.protocols import PROTOCOLS, Protocol
 from crisp.evaluate.score import score_set
 from crisp.evaluate.score_table import Scores
@@ -56,7 +56,7 @@ class Layout:
         conventions: of its units and axes.
     """
 
-    make: Callable[[Path, int], LabelledSet]
+    make: Callable[[Path, int], Dataset]
     conventions: Conventions
 
 
@@ -98,7 +98,7 @@ class Trial:
     """One replica, against which changed labels are scored."""
 
     folder: Path
-    dataset: LabelledSet
+    dataset: Dataset
     conventions: Conventions
 
     def score(

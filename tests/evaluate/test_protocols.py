@@ -15,7 +15,7 @@ from scored_set import BOTTLE, BOX, CAN, failed, motion, truth, write_prediction
 from crisp.config import ProtocolName
 from crisp.data.bop import BopDataset, FrameKey, Instance
 from crisp.errors import InputError
-from crisp.evaluate.labelled_set import Conventions
+from crisp.evaluate.conventions import Conventions
 from crisp.evaluate.protocols import PROTOCOLS, Protocol, settings_of
 from crisp.evaluate.score import score, score_set
 from crisp.evaluate.score_table import Scores

@@ -69,18 +69,14 @@ class BopDataset(Dataset):
     @cached_property
     def keys(self) -> tuple[FrameKey, ...]:
         """All frames, sorted by scene and image."""
-        keys = {FrameKey(s, im_id) for s, ids in self._listed.frames.items() for im_id in ids}
-        if not keys and self.faults:
-            raise InputError(self.faults[0])
-        if not keys:
-            raise InputError(
-                f"{self.root / self.split} has no frame: scene_camera.json of its scenes must have an "
-                "entry for each image."
-            )
+        keys = self._listed.keys(
+            f"{self.root / self.split} has no frame: scene_camera.json of its scenes must have an entry for "
+            "each image."
+        )
         if self._targets_path is None:
-            return tuple(sorted(keys))
+            return keys
         wanted = {target.key for target in self.targets}
-        if missing := sorted(wanted - keys):
+        if missing := sorted(wanted - set(keys)):
             raise InputError(
                 f"{self._targets_path} names image {missing[0].frame_id}, which split '{self.split}' has not."
             )

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
-from crisp.errors import InputError
+from crisp.errors import InputError, ObjectFailure
 from crisp.objects import Symmetries
-from crisp.types import Frame, Mesh
+from crisp.types import Detection, Frame, Mesh
 
 
 @dataclass(frozen=True, order=True)
@@ -132,6 +132,15 @@ class Dataset(ABC):
     def mask(self, key: FrameKey, index: int, visible: bool = True) -> Bool[np.ndarray, "h w"]:
         """The visible part of the `index`-th label; False: the whole silhouette where the set has it."""
 
+    def detection(
+        self, key: FrameKey, index: int, *, object_id: int | None = None
+    ) -> Detection | ObjectFailure:
+        """The visible mask for an estimate; one that cannot be read is the trouble of its object alone."""
+        try:
+            return Detection(self.mask(key, index), object_id=object_id)
+        except InputError as error:
+            return ObjectFailure("mask_unreadable", str(error))
+
     @property
     @abstractmethod
     def object_ids(self) -> tuple[int, ...]:
@@ -157,6 +166,17 @@ class Listed:
 
     frames: Mapping[int, tuple[int, ...]]
     faults: tuple[str, ...]
+
+    def keys(self, nothing: str) -> tuple[FrameKey, ...]:
+        """All that could be listed, sorted by scene and image.
+
+        Raises:
+            InputError: there is none: the first fault, or else the sentence `nothing`.
+        """
+        found = tuple(sorted(FrameKey(s, i) for s, ids in self.frames.items() for i in ids))
+        if not found:
+            raise InputError(self.faults[0] if self.faults else nothing)
+        return found
 
 
 def list_scenes(scene_ids: Iterable[int], images: Callable[[int], Iterable[int]]) -> Listed:

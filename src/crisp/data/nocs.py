@@ -16,7 +16,7 @@ from typing import get_args
 import numpy as np
 from jaxtyping import Bool
 
-from crisp.data.dataset import Dataset, FrameKey, Instance, KnownObject, Listed, files_digest, list_scenes
+from crisp.data.dataset import Dataset, FrameKey, Instance, KnownObject, Listed, files_digest
 from crisp.data.nocs_files import (
     MetaLine,
     Split,
@@ -92,28 +92,27 @@ class NocsDataset(Dataset):
     @cached_property
     def keys(self) -> tuple[FrameKey, ...]:
         """All frames that have a colour image and a meta file, sorted by scene and image."""
-        found = tuple(sorted(FrameKey(s, i) for s, ids in self._listed.frames.items() for i in ids))
-        if not found and self.faults:
-            raise InputError(self.faults[0])
-        if not found:
-            raise InputError(f"{self.folder} has no frame: each has an NNNN_color.png and an NNNN_meta.txt.")
-        return found
+        return self._listed.keys(
+            f"{self.folder} has no frame: each has an NNNN_color.png and an NNNN_meta.txt."
+        )
 
     @property
     def faults(self) -> tuple[str, ...]:
         """A sentence for each scene with images that lack their meta file."""
-        halves = [
-            f"{self._scenes[scene_id]} has {len(lacking)} images without NNNN_meta.txt, which are left out."
-            for scene_id in sorted(self._scenes)
-            if (lacking := self._numbers(scene_id, "color.png") - self._numbers(scene_id, "meta.txt"))
-        ]
-        return self._listed.faults + tuple(halves)
+        return self._listed.faults
 
     @cached_property
     def _listed(self) -> Listed:
-        return list_scenes(
-            sorted(self._scenes), lambda s: self._numbers(s, "color.png") & self._numbers(s, "meta.txt")
-        )
+        frames, halves = {}, []
+        for scene_id in sorted(self._scenes):
+            colour, meta = (self._numbers(scene_id, ending) for ending in ("color.png", "meta.txt"))
+            frames[scene_id] = tuple(colour & meta)
+            if lacking := colour - meta:
+                halves.append(
+                    f"{self._scenes[scene_id]} has {len(lacking)} images without NNNN_meta.txt, which are "
+                    "left out."
+                )
+        return Listed(frames, tuple(halves))
 
     def _numbers(self, scene_id: int, ending: str) -> set[int]:
         names = (path.name for path in self._scenes[scene_id].glob(f"*_{ending}"))

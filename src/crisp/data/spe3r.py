@@ -78,12 +78,7 @@ class Spe3rDataset(Dataset):
     @cached_property
     def keys(self) -> tuple[FrameKey, ...]:
         """All labelled images of the split, sorted by satellite and image."""
-        found = tuple(sorted(FrameKey(s, i) for s, ids in self._listed.frames.items() for i in ids))
-        if not found and self.faults:
-            raise InputError(self.faults[0])
-        if not found:
-            raise InputError(f"{self.root} has no labelled image in split '{self.split}'.")
-        return found
+        return self._listed.keys(f"{self.root} has no labelled image in split '{self.split}'.")
 
     @property
     def faults(self) -> tuple[str, ...]:

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from crisp.data.dataset import FrameKey
+from crisp.data.dataset import Dataset, FrameKey
 from crisp.errors import InputError
 from crisp.evaluate.curves import save_whole
-from crisp.evaluate.labelled_set import LabelledSet
-from crisp.evaluate.predictions import PredictedObject, Predictions
+from crisp.evaluate.predictions import PredictedObject, Predictions, frames_of
 from crisp.geometry.camera import Camera
 from crisp.render.overlay import Drawn, Extent, Side, colour_of, overlay, side_view
 from crisp.render.raster import Posed, smooth
@@ -38,7 +37,7 @@ class Shown:
     mesh: Mesh
 
 
-def draw_gallery(predictions: Predictions, dataset: LabelledSet, path: Path, *, rows: int = 6) -> None:
+def draw_gallery(predictions: Predictions, dataset: Dataset, path: Path, *, rows: int = 6) -> None:
     """Draw `rows` estimated objects, evenly spread over the predictions, into a PNG.
 
     Args:
@@ -64,13 +63,8 @@ def draw_gallery(predictions: Predictions, dataset: LabelledSet, path: Path, *, 
     save_whole(picture, path)
 
 
-def _chosen(predictions: Predictions, dataset: LabelledSet, rows: int) -> list[Shown]:
-    known = {key.frame_id: key for key in dataset.keys}
-    if strangers := sorted(set(predictions.frames) - set(known)):
-        raise InputError(
-            f"the predictions hold frame {strangers[0]}, which split '{dataset.split}' of {dataset.root} "
-            "does not have: they belong to another data set or split."
-        )
+def _chosen(predictions: Predictions, dataset: Dataset, rows: int) -> list[Shown]:
+    known = frames_of(predictions, dataset)
     there = [
         (known[frame_id], predicted)
         for frame_id in sorted(predictions.frames)
@@ -88,7 +82,7 @@ def _shown(key: FrameKey, predicted: PredictedObject) -> Shown | None:
     return None if T is None or mesh is None else Shown(key, predicted, T, mesh)
 
 
-def _pictures(shown: Shown, dataset: LabelledSet) -> Sequence[Picture]:
+def _pictures(shown: Shown, dataset: Dataset) -> Sequence[Picture]:
     frame = dataset.load_frame(shown.key)
     number, surface = shown.predicted.detection, smooth(shown.mesh)
     over = overlay(frame.rgb, frame.camera, [Drawn(Posed(surface, shown.T), number)], scale=SCALE)

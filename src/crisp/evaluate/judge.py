@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from crisp.data.dataset import Dataset, FrameKey, Instance
-from crisp.evaluate.true_model import TrueModel
+from crisp.evaluate.true_model import TrueModel, TrueModels
 from crisp.model import Model
 from crisp.progress import track
 from crisp.shape.mesh import MeshConfig
@@ -69,7 +69,7 @@ def judge(
         min_visib_fract: leave out objects of which less can be seen.
         progress: show a bar.
     """
-    truths: dict[tuple[int, float], TrueModel] = {}
+    truths = TrueModels(dataset)
     model = replace(model, meshing=MESHING)
     keys = dataset.keys
     shown = track(keys, "judging", total=len(keys)) if progress else keys
@@ -82,16 +82,13 @@ def _frame(
     key: FrameKey,
     min_visib_fract: float,
     *,
-    truths: dict[tuple[int, float], TrueModel],
+    truths: TrueModels,
 ) -> Iterator[Judged]:
     frame = dataset.load_frame(key)
     instances = [i for i in dataset.instances(key) if not i.visib_fract < min_visib_fract]
     results = model.estimate(frame, [dataset.mask(key, instance.index) for instance in instances])
     for instance, result in zip(instances, results, strict=True):
-        sized = instance.object_id, instance.scale
-        if sized not in truths:
-            truths[sized] = TrueModel(dataset.object(instance.object_id).scaled(instance.scale))
-        yield _judged(key.frame_id, instance, truths[sized], result=result)
+        yield _judged(key.frame_id, instance, truths.of(instance), result=result)
 
 
 def _judged(frame_id: str, instance: Instance, truth: TrueModel, *, result: Result) -> Judged:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from crisp.data.dataset import Dataset, FrameKey, Instance
+from crisp.data.dataset import Dataset, FrameKey
 from crisp.data.layouts import open_dataset
-from crisp.errors import InputError, ObjectFailure
+from crisp.errors import InputError
 from crisp.evaluate.tracked import Estimating, estimating
 from crisp.model import Model
 from crisp.progress import track
 from crisp.results import FrameResults, ResultsWriter
-from crisp.types import Detection
 
 WRITE_EVERY = 10
 
@@ -85,16 +84,8 @@ def _unreadable(found: FrameResults) -> list[str]:
 def _frame(views: Estimating, dataset: Dataset, key: FrameKey, min_visib_fract: float) -> FrameResults:
     frame = dataset.load_frame(key)
     detections = [
-        _detection(dataset, key, instance)
+        dataset.detection(key, instance.index, object_id=instance.object_id)
         for instance in dataset.instances(key)
         if not instance.visib_fract < min_visib_fract
     ]
     return FrameResults(key.frame_id, frame.camera, views.estimate(key, frame, detections))
-
-
-def _detection(dataset: Dataset, key: FrameKey, instance: Instance) -> Detection | ObjectFailure:
-    """A mask that cannot be read is the trouble of its object alone."""
-    try:
-        return Detection(dataset.mask(key, instance.index), object_id=instance.object_id)
-    except InputError as error:
-        return ObjectFailure("mask_unreadable", str(error))

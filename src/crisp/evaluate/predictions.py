@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from crisp.data.dataset import Dataset, FrameKey
 from crisp.errors import InputError
 from crisp.frame_files import numbers, read_json
 from crisp.shape.mesh_io import read_ply
@@ -84,6 +85,21 @@ def read_predictions(folder: Path) -> Predictions:
         raise InputError(f"{path} names a frame twice: each frame must be there once.")
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     return Predictions(name, content.get("settings", {}), sha256, frames)
+
+
+def frames_of(predictions: Predictions, dataset: Dataset) -> dict[str, FrameKey]:
+    """All frames of the data set by their ids, once it is known to have those that were predicted.
+
+    Raises:
+        InputError: it lacks one of them.
+    """
+    known = {key.frame_id: key for key in dataset.keys}
+    if strangers := sorted(set(predictions.frames) - set(known)):
+        raise InputError(
+            f"the predictions hold frame {strangers[0]}, which split '{dataset.split}' of {dataset.root} "
+            "does not have: they belong to another data set or split."
+        )
+    return known
 
 
 def _objects(entries: list[Mapping[str, Any]], folder: Path) -> dict[int, PredictedObject]:

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import crisp
-from crisp.data.dataset import FrameKey
+from crisp.data.dataset import Dataset, FrameKey
 from crisp.data.layouts import layout_of, open_dataset
 from crisp.errors import InputError
-from crisp.evaluate.labelled_set import CONVENTIONS, Conventions, LabelledSet
-from crisp.evaluate.predictions import Predictions, read_predictions
+from crisp.evaluate.conventions import CONVENTIONS, Conventions
+from crisp.evaluate.predictions import Predictions, frames_of, read_predictions
 from crisp.evaluate.protocols import DEFAULT, SEED, Protocol, checked, settings_of
 from crisp.evaluate.score_files import check_settings, write_scores
 from crisp.evaluate.score_frame import FrameScorer
@@ -54,7 +54,7 @@ def score(
 
 def score_set(
     predictions_dir: Path,
-    dataset: LabelledSet,
+    dataset: Dataset,
     conventions: Conventions,
     *,
     protocols: Sequence[Protocol] = DEFAULT,
@@ -106,7 +106,7 @@ def score_set(
 
 
 def _settings(
-    dataset: LabelledSet,
+    dataset: Dataset,
     predictions: Predictions,
     protocols: tuple[Protocol, ...],
     *,
@@ -127,7 +127,7 @@ def _settings(
     }
 
 
-def _labels_digest(dataset: LabelledSet, predictions: Predictions) -> str:
+def _labels_digest(dataset: Dataset, predictions: Predictions) -> str:
     digest, then = dataset.labels_digest, predictions.settings.get("labels_sha256")
     if then is not None and then != digest:
         raise InputError(
@@ -137,11 +137,6 @@ def _labels_digest(dataset: LabelledSet, predictions: Predictions) -> str:
     return digest
 
 
-def _keys(dataset: LabelledSet, predictions: Predictions, predicted_only: bool) -> list[FrameKey]:
-    known = {key.frame_id: key for key in dataset.keys}
-    if strangers := sorted(set(predictions.frames) - set(known)):
-        raise InputError(
-            f"the predictions hold frame {strangers[0]}, which split '{dataset.split}' of {dataset.root} "
-            "does not have: they belong to another data set or split."
-        )
+def _keys(dataset: Dataset, predictions: Predictions, predicted_only: bool) -> list[FrameKey]:
+    known = frames_of(predictions, dataset)
     return [key for frame_id, key in known.items() if not predicted_only or frame_id in predictions.frames]

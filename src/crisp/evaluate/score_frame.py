@@ -7,16 +7,16 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from crisp.data.dataset import FrameKey, Instance
+from crisp.data.dataset import Dataset, FrameKey, Instance
 from crisp.errors import InputError
 from crisp.evaluate.bop_frame import score_frame
 from crisp.evaluate.case import Case
-from crisp.evaluate.labelled_set import Conventions, LabelledSet
+from crisp.evaluate.conventions import Conventions
 from crisp.evaluate.object_errors import BopError, Box, BoxPair
 from crisp.evaluate.predictions import PredictedObject, Predictions
 from crisp.evaluate.protocols import MAP_PROTOCOLS, NEED_MESH, Protocol
 from crisp.evaluate.score_rows import ObjectScore
-from crisp.evaluate.true_model import TrueModel
+from crisp.evaluate.true_model import TrueModels
 from crisp.types import Mesh
 
 
@@ -25,7 +25,7 @@ class FrameScorer:
 
     def __init__(
         self,
-        dataset: LabelledSet,
+        dataset: Dataset,
         predictions: Predictions,
         protocols: frozenset[Protocol],
         *,
@@ -35,7 +35,7 @@ class FrameScorer:
         self._predictions = predictions
         self._protocols = protocols
         self._conventions = conventions
-        self._truths: dict[tuple[int, float], TrueModel] = {}
+        self._truths = TrueModels(dataset, conventions)
 
     def frame(self, key: FrameKey) -> Iterator[ObjectScore]:
         """One score for each label whose mask was given.
@@ -73,7 +73,7 @@ class FrameScorer:
             key=key,
             detection=detection,
             instance=instance,
-            truth=self._truth(instance),
+            truth=self._truths.of(instance),
             predicted=predicted,
             T=None if ok is None else ok.T_camera_object,
             mesh=ok.mesh() if ok is not None and self._protocols & NEED_MESH else None,
@@ -112,17 +112,6 @@ class FrameScorer:
             free=self._conventions.turns(case.key, case.instance, kind=case.truth.model.kind),
             upright=self._conventions.upright,
         )
-
-    def _truth(self, instance: Instance) -> TrueModel:
-        """Of the instance's own size."""
-        key = instance.object_id, instance.scale
-        if key not in self._truths:
-            model = self._dataset.object(instance.object_id).scaled(instance.scale)
-            found = TrueModel(model, self._conventions)
-            if instance.scale != 1.0:  # a size of this image's own is not met again: keep no such model
-                return found
-            self._truths[key] = found
-        return self._truths[key]
 
 
 def _box(mesh: Mesh, T: Float[np.ndarray, "4 4"]) -> Box:

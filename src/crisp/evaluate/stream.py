@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from crisp.data.dataset import Dataset
 from crisp.errors import InputError
-from crisp.evaluate.true_model import TrueModel
+from crisp.evaluate.true_model import TrueModels
 
 
 def stream_scores(dataset: Dataset, lines: Sequence[Mapping[str, Any]]) -> dict[str, Float[np.ndarray, " n"]]:
@@ -22,7 +22,7 @@ def stream_scores(dataset: Dataset, lines: Sequence[Mapping[str, Any]]) -> dict[
         InputError: the set has no labels, or other objects than the log.
     """
     keys = {key.frame_id: key for key in dataset.keys}
-    truths: dict[int, TrueModel] = {}
+    truths = TrueModels(dataset)
     errors: list[tuple[float, float]] = []
     for line in lines:
         if line["event"] != "label":
@@ -31,13 +31,10 @@ def stream_scores(dataset: Dataset, lines: Sequence[Mapping[str, Any]]) -> dict[
         if line["detection"] >= len(instances):
             raise InputError(f"frame {line['frame']} has no label for mask {line['detection']}.")
         instance = instances[line["detection"]]
-        if instance.object_id not in truths:
-            truths[instance.object_id] = TrueModel(dataset.object(instance.object_id))
+        truth = truths.of(instance)
         poses = (line.get("T_camera_object_start"), line.get("T_camera_object"))
         start, end = (
-            truths[instance.object_id]
-            .pose_error(None if T is None else np.array(T), instance.T_camera_object)
-            .add_s_m
+            truth.pose_error(None if T is None else np.array(T), instance.T_camera_object).add_s_m
             for T in poses
         )
         errors.append((start, end))

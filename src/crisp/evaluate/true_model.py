@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial import ConvexHull, cKDTree
 
-from crisp.data.dataset import KnownObject
-from crisp.evaluate.labelled_set import BOP, Conventions
+from crisp.data.dataset import Dataset, Instance, KnownObject
+from crisp.evaluate.conventions import BOP, Conventions
 from crisp.evaluate.object_errors import L1Error, NormalisedError, PoseError, ShapeError, SquaredError
 from crisp.evaluate.protocols import ADD_S_POINTS, F_SCORE_M, SEED
 from crisp.metrics.bop_errors import symmetry_motions
@@ -146,6 +146,23 @@ class TrueModel:
     def _floor(self, measure: Measure, estimate_points: int, truth_points: int) -> float:
         """What the true mesh scores as an estimate: two samples of one mesh are not 0 apart."""
         return measure(_estimate(self.model.mesh, estimate_points), self._truth(truth_points))
+
+
+class TrueModels:
+    """The true models of a data set, each in its instances' own size."""
+
+    def __init__(self, dataset: Dataset, conventions: Conventions = BOP) -> None:
+        self._dataset, self._conventions = dataset, conventions
+        self._kept: dict[int, TrueModel] = {}
+
+    def of(self, instance: Instance) -> TrueModel:
+        """With samples that are made once; a size of one image's own is not met again, and not kept."""
+        model = self._dataset.object(instance.object_id)
+        if instance.scale != 1.0:
+            return TrueModel(model.scaled(instance.scale), self._conventions)
+        if instance.object_id not in self._kept:
+            self._kept[instance.object_id] = TrueModel(model, self._conventions)
+        return self._kept[instance.object_id]
 
 
 def _chamfer_m(estimate: SurfaceSample, truth: SurfaceSample) -> float:

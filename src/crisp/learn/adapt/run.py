@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 
 import crisp
 from crisp.data.bop import BopDataset, FrameKey
-from crisp.errors import InputError, ObjectFailure
+from crisp.errors import InputError
 from crisp.frame_files import read_json
 from crisp.learn.adapt.adapter import Adapter
 from crisp.learn.adapt.audit import AuditLog
@@ -34,7 +34,7 @@ from crisp.progress import track
 from crisp.refine.calibration_file import NAME as CALIBRATION
 from crisp.refine.calibration_file import write_calibration
 from crisp.results import prepare_folder
-from crisp.types import Detection, Frame
+from crisp.types import Frame
 
 RUN_FILE, STATE, FEATURES, CHECKPOINT = "run.json", "state", "features", "checkpoint"
 
@@ -220,13 +220,7 @@ def _order(frames: int, recipe: AdaptRecipe) -> list[int]:
 
 def given_masks(dataset: BopDataset, key: FrameKey) -> Masks:
     """The masks that lie beside a frame, found by their names: no label is opened."""
-    found: list[Detection | ObjectFailure] = []
-    for index in dataset.mask_indices(key):
-        try:
-            found.append(Detection(dataset.mask(key, index)))
-        except InputError as error:
-            found.append(ObjectFailure("mask_unreadable", str(error)))
-    return found
+    return [dataset.detection(key, index) for index in dataset.mask_indices(key)]
 
 
 def _claim(recipe: AdaptRecipe, options: AdaptOptions, keys: tuple[FrameKey, ...]) -> None:

@@ -1,51 +1,19 @@
-"""What scoring needs of a labelled data set, whatever its layout is."""
+"""What a layout says of the sizes and axes of its models, as far as protocols depend on it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 
 import numpy as np
 
 from crisp.data.dataset import FrameKey, Instance, KnownObject
 from crisp.data.layouts import Layout
-from crisp.types import Frame
 
 Unit = Literal["metre", "diameter", "box diagonal"]
 CATEGORIES_THAT_TURN = frozenset({"bottle", "bowl", "can"})
 HANDLED = "mug"
-
-
-@runtime_checkable
-class LabelledSet(Protocol):
-    """Frames with labelled objects and their true models. Every `data.dataset.Dataset` is one."""
-
-    @property
-    def root(self) -> Path:
-        """Its folder."""
-
-    @property
-    def split(self) -> str:
-        """Such as "test"."""
-
-    @property
-    def keys(self) -> Sequence[FrameKey]:
-        """All frames, sorted."""
-
-    @property
-    def labels_digest(self) -> str:
-        """SHA-256 over the labels."""
-
-    def instances(self, key: FrameKey) -> Sequence[Instance]:
-        """The frame's labelled objects: detection i is the i-th of those whose mask was given."""
-
-    def object(self, object_id: int) -> KnownObject:
-        """One true model."""
-
-    def load_frame(self, key: FrameKey) -> Frame:
-        """Images and camera."""
 
 
 def _never(key: FrameKey, instance: Instance) -> bool:
