@@ -27,7 +27,7 @@ from crisp.data.procedural import catalogue
 from crisp.data.synthesise import SynthesisConfig, synthesise
 from crisp.evaluate.evidence import Claim, write_evidence
 from crisp.evaluate.judge import within_claim
-from crisp.evaluate.score import TrueModel
+from crisp.evaluate.true_model import TrueModel
 from crisp.metrics.scores import auc, binomial_interval, bootstrap_interval
 from crisp.model import Model, load_model
 from crisp.progress import track

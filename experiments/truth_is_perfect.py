@@ -19,8 +19,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from crisp.data.bop_models import BopObject
-from crisp.data.dataset import Dataset, Instance
+from crisp.data.dataset import Dataset, Instance, KnownObject
 from crisp.data.procedural import catalogue
 from crisp.evaluate.conventions import BOP, Conventions
 from crisp.evaluate.evidence import Claim, write_evidence
@@ -44,7 +43,7 @@ SAMPLED = (  # a figure, and what the truth scores because it is sampled
     ("nocs_chamfer", "nocs_floor"),
 )
 SHIFT_M, TURN_DEG, GROWTH = 0.03, 117.0, 1.25
-Change = Callable[[Instance, BopObject], np.ndarray]
+Change = Callable[[Instance, KnownObject], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -185,7 +184,7 @@ def _shifts(trial: Trial) -> Iterator[Claim]:
 def _turns(trial: Trial) -> Iterator[Claim]:
     """Objects with a declared continuous symmetry lose nothing by a turn about it."""
 
-    def about_the_axis(instance: Instance, model: BopObject) -> np.ndarray:
+    def about_the_axis(instance: Instance, model: KnownObject) -> np.ndarray:
         if not model.symmetries.continuous:
             return instance.T_camera_object
         axis, offset = model.symmetries.continuous[0]
