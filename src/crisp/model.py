@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,7 +15,7 @@ from crisp.crop import CropConfig
 from crisp.errors import InputError, ObjectFailure
 from crisp.geometry.align import RegistrationConfig
 from crisp.networks.backbone import Backbone, load_backbone
-from crisp.networks.checkpoint import CheckpointInfo, load_checkpoint
+from crisp.networks.checkpoint import JSON_NAME, CheckpointInfo, load_checkpoint, sha256
 from crisp.networks.config import preset
 from crisp.networks.model import CrispNetwork
 from crisp.networks.quantise import dequantise, quantise_backbone
@@ -155,7 +154,7 @@ def load_model(source: str | Path, *, device: str | None = None) -> Model:
     folder = checkpoint_folder(source)
     network, info = load_checkpoint(folder)
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    digest = hashlib.sha256((folder / "checkpoint.json").read_bytes()).hexdigest()
+    digest = sha256(folder / JSON_NAME)
     certificate = read_calibration(folder / CALIBRATION, model_sha256=digest)
     network = network.to(chosen).eval()
     return Model(network, info, name=str(source), sha256=digest, certificate=certificate)
@@ -168,7 +167,7 @@ def checkpoint_folder(source: str | Path) -> Path:
         InputError: neither a bundled name nor a folder with a checkpoint in it.
     """
     folder = WEIGHTS / BUNDLED[str(source)] if str(source) in BUNDLED else Path(source)
-    if not (folder / "checkpoint.json").is_file():
+    if not (folder / JSON_NAME).is_file():
         raise InputError(
             f"{source} is neither a bundled model ({', '.join(BUNDLED)}) "
             "nor a folder with a checkpoint.json in it."

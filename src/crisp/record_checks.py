@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from torch import Tensor
 
@@ -66,3 +68,27 @@ def require_box(box_px: tuple[int, int, int, int], record: str) -> None:
     left, top, right, bottom = box_px
     if left >= right or top >= bottom:
         raise ValueError(f"{record}'s box must be left, top, right, bottom, got {box_px}")
+
+
+def at_least(record: object, least: int, *keys: str) -> None:
+    """Written so that NaN, which TOML can say, is refused as well."""
+    for key in keys:
+        if not least <= (value := getattr(record, key)) < math.inf:
+            raise InputError(f"{key} must be at least {least}, got {value}.")
+
+
+def at_most(record: object, most: int, *keys: str) -> None:
+    for key in keys:
+        if not (value := getattr(record, key)) <= most:
+            raise InputError(f"{key} must be at most {most}, got {value}.")
+
+
+def one_of(record: object, key: str, known: tuple[str, ...]) -> None:
+    if (value := getattr(record, key)) not in known:
+        raise InputError(f"{key} must be {' or '.join(known)}, got {value}.")
+
+
+def above_zero(record: object, *keys: str) -> None:
+    for key in keys:
+        if not 0 < (value := getattr(record, key)) < math.inf:
+            raise InputError(f"{key} must be positive, got {value}.")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from crisp.errors import InputError
 from crisp.learn.losses import SdfWeights
+from crisp.record_checks import above_zero, at_least, at_most, one_of
 from crisp.toml_records import load_record, toml_names
 
 LARGEST_SEED = 2**32 - 1
@@ -38,10 +38,10 @@ class DecoderStage:
     weights: SdfWeights = field(default_factory=SdfWeights)
 
     def __post_init__(self) -> None:
-        _at_least(self, 1, "steps", "points", "eikonal_every")
-        _at_least(self, 0, "eikonal_points", "code_noise")
-        _above_zero(self, "learning_rate")
-        _at_least(self.weights, 0, "distance", "off_surface", "eikonal")
+        at_least(self, 1, "steps", "points", "eikonal_every")
+        at_least(self, 0, "eikonal_points", "code_noise")
+        above_zero(self, "learning_rate")
+        at_least(self.weights, 0, "distance", "off_surface", "eikonal")
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ class Augmentation:
     occlusion: float = 0.25
 
     def __post_init__(self) -> None:
-        _at_least(self, 0, *(item.name for item in dataclasses.fields(self)))
-        _at_most(self, 1, "occlusion")
+        at_least(self, 0, *(item.name for item in dataclasses.fields(self)))
+        at_most(self, 1, "occlusion")
 
 
 @dataclass(frozen=True)
@@ -92,10 +92,10 @@ class FeatureStage:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
-        _at_least(self, 1, "versions", "tokens")
-        _at_least(self, 0, "min_visible")
-        _at_most(self, 1, "min_visible")
-        _one_of(self, "precision", PRECISIONS)
+        at_least(self, 1, "versions", "tokens")
+        at_least(self, 0, "min_visible")
+        at_most(self, 1, "min_visible")
+        one_of(self, "precision", PRECISIONS)
 
 
 @dataclass(frozen=True)
@@ -131,10 +131,10 @@ class HeadStage:
     precision: str = "float32"
 
     def __post_init__(self) -> None:
-        _at_least(self, 1, "steps", "batch", "tokens", "surface_points", "surface_every")
-        _at_least(self, 0, "weight_decay", "pnc_weight", "code_weight", "surface_weight")
-        _above_zero(self, "learning_rate", "zeta_m")
-        _one_of(self, "precision", PRECISIONS)
+        at_least(self, 1, "steps", "batch", "tokens", "surface_points", "surface_every")
+        at_least(self, 0, "weight_decay", "pnc_weight", "code_weight", "surface_weight")
+        above_zero(self, "learning_rate", "zeta_m")
+        one_of(self, "precision", PRECISIONS)
 
 
 @dataclass(frozen=True)
@@ -172,10 +172,10 @@ class JointStage:
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
-        _at_least(self, 1, "epochs", "batch", "surface", "near", "volume")
-        _at_least(self, 0, "weight_decay", "alpha", "beta")
-        _above_zero(self, "learning_rate", "zeta_m")
-        _at_least(self.weights, 0, "distance", "off_surface", "eikonal")
+        at_least(self, 1, "epochs", "batch", "surface", "near", "volume")
+        at_least(self, 0, "weight_decay", "alpha", "beta")
+        above_zero(self, "learning_rate", "zeta_m")
+        at_least(self.weights, 0, "distance", "off_surface", "eikonal")
         if self.restart_steps < 0 or self.restart_factor < 1:
             raise InputError("restart_steps must not be negative, and restart_factor at least 1.")
 
@@ -207,39 +207,15 @@ class Recipe:
     joint: JointStage | None = None
 
     def __post_init__(self) -> None:
-        _at_least(self, 0, "seed", "validation_share")
-        _at_most(self, LARGEST_SEED, "seed")
-        _at_most(self, 1, "validation_share")
-        _at_least(self, 1, "checkpoint_every", "cube_margin")
+        at_least(self, 0, "seed", "validation_share")
+        at_most(self, LARGEST_SEED, "seed")
+        at_most(self, 1, "validation_share")
+        at_least(self, 1, "checkpoint_every", "cube_margin")
         staged = [self.decoder, self.features, self.heads]
         if self.joint is not None and any(stage is not None for stage in staged):
             raise InputError("a recipe has either [joint] or [decoder], [features] and [heads], not both.")
         if self.joint is None and any(stage is None for stage in staged):
             raise InputError("a recipe needs [joint], or all of [decoder], [features] and [heads].")
-
-
-def _at_least(record: object, least: int, *keys: str) -> None:
-    """Written so that NaN, which TOML can say, is refused as well."""
-    for key in keys:
-        if not least <= (value := getattr(record, key)) < math.inf:
-            raise InputError(f"{key} must be at least {least}, got {value}.")
-
-
-def _at_most(record: object, most: int, *keys: str) -> None:
-    for key in keys:
-        if not (value := getattr(record, key)) <= most:
-            raise InputError(f"{key} must be at most {most}, got {value}.")
-
-
-def _one_of(record: object, key: str, known: tuple[str, ...]) -> None:
-    if (value := getattr(record, key)) not in known:
-        raise InputError(f"{key} must be {' or '.join(known)}, got {value}.")
-
-
-def _above_zero(record: object, *keys: str) -> None:
-    for key in keys:
-        if not 0 < (value := getattr(record, key)) < math.inf:
-            raise InputError(f"{key} must be positive, got {value}.")
 
 
 def recipe_names() -> list[str]:

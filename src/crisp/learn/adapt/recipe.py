@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from crisp.errors import InputError
+from crisp.record_checks import at_least
 from crisp.toml_records import load_record, toml_names
 
 
@@ -35,9 +36,7 @@ class GuardConfig:
     most_failures: int = 3
 
     def __post_init__(self) -> None:
-        for name in ("every", "least", "check_every", "most_failures"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} of the guard must be at least 1, got {getattr(self, name)}.")
+        at_least(self, 1, "every", "least", "check_every", "most_failures")
         if self.objects < self.least:
             raise InputError(
                 f"the guard's objects ({self.objects}) must be at least its least ({self.least}), or no step "
@@ -83,16 +82,10 @@ class AdaptRecipe:
     guard: GuardConfig = field(default_factory=GuardConfig)
 
     def __post_init__(self) -> None:
-        for name in ("passes", "batch", "steps_per_batch"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}.")
-        for name in ("shape_rate", "pnc_rate", "weight_decay", "code_weight", "pnc_weight"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise InputError(f"{name} must be finite and not negative, got {getattr(self, name)}.")
+        at_least(self, 1, "passes", "batch", "steps_per_batch")
+        at_least(self, 0, "shape_rate", "pnc_rate", "weight_decay", "code_weight", "pnc_weight", "seed")
         if not 0 <= self.momentum < 1:
             raise InputError(f"momentum must be at least 0 and below 1, got {self.momentum}.")
-        if self.seed < 0:
-            raise InputError(f"seed must not be negative, got {self.seed}.")
 
 
 def adapt_recipe_names() -> list[str]:

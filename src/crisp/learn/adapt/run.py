@@ -28,7 +28,7 @@ from crisp.learn.adapt.seen import Features16, Masks
 from crisp.learn.adapt.snapshot import read_snapshot, write_snapshot
 from crisp.learn.journal import write_json
 from crisp.model import Model, load_model
-from crisp.networks.checkpoint import save_checkpoint
+from crisp.networks.checkpoint import JSON_NAME, save_checkpoint, sha256
 from crisp.networks.features import Features
 from crisp.progress import track
 from crisp.refine.calibration_file import NAME as CALIBRATION
@@ -71,18 +71,19 @@ def adapt(recipe: AdaptRecipe, options: AdaptOptions) -> Path:
         raise InputError("processes, frames and snapshot_every must be at least 1.")
     prepare_folder(options.out)
     dataset = BopDataset(options.dataset, options.split)
-    _claim(recipe, options, dataset.keys[: options.frames])
-    if (options.out / CHECKPOINT / "checkpoint.json").is_file():
+    model = load_model(options.weights)
+    _claim(recipe, options, dataset.keys[: options.frames], model_sha256=model.sha256)
+    if (options.out / CHECKPOINT / JSON_NAME).is_file():
         return options.out / CHECKPOINT
     if options.processes == 1:
         accelerator = "cuda" if torch.cuda.is_available() else "cpu"
-        _process(Fabric(accelerator=accelerator, devices=1), recipe, options)
+        _process(Fabric(accelerator=accelerator, devices=1), model, recipe=recipe, options=options)
     else:
         # One GPU a process where there are enough of them, else processors.
         gpus = torch.cuda.device_count() >= options.processes
         accelerator, strategy = ("cuda", "ddp_spawn") if gpus else ("cpu", "ddp_spawn")
         fabric = Fabric(accelerator=accelerator, devices=options.processes, strategy=strategy)
-        fabric.launch(partial(_process, recipe=recipe, options=options))
+        fabric.launch(partial(_loaded, recipe=recipe, options=options))
     return options.out / CHECKPOINT
 
 
@@ -91,9 +92,14 @@ def audit_path(out: Path, rank: int = 0) -> Path:
     return out / ("audit.jsonl" if rank == 0 else f"audit.{rank}.jsonl")
 
 
-def _process(fabric: Fabric, recipe: AdaptRecipe, options: AdaptOptions) -> None:
-    """What each process does; all of them take part in every step."""
+def _loaded(fabric: Fabric, *, recipe: AdaptRecipe, options: AdaptOptions) -> None:
+    """One process of several, which share no memory."""
     model = load_model(options.weights, device=fabric.device.type)
+    _process(fabric, model, recipe=recipe, options=options)
+
+
+def _process(fabric: Fabric, model: Model, *, recipe: AdaptRecipe, options: AdaptOptions) -> None:
+    """What each process does; all of them take part in every step."""
     course = _Course(fabric, recipe, options, model)
     try:
         course.resume()
@@ -134,8 +140,8 @@ class _Course:
             number = read_json(mark)["round"]
             found, length = read_snapshot(self._snapshot_path(number))
             by_id = {key.frame_id: key for key in self._keys}
-            frames = [self._load(by_id[name]) for name in found.guard_ids]
-            self._adapter.resume(found, [item for item in frames if item is not None])
+            # One that can no longer be read ends the run: what it measured would have no counterpart.
+            self._adapter.resume(found, [self._read(by_id[name]) for name in found.guard_ids])
         self._log = AuditLog(audit_path(self._options.out, self._fabric.global_rank), length=length)
 
     def run(self) -> None:
@@ -164,11 +170,13 @@ class _Course:
     def _load(self, key: FrameKey) -> tuple[Frame, Masks] | None:
         """A frame and its masks; one that cannot be read is named in the log."""
         try:
-            return self._dataset.load_frame(key), given_masks(self._dataset, key)
+            return self._read(key)
         except InputError as error:
-            if self._log is not None:
-                self._log({"event": "frame", "frame": key.frame_id, "message": str(error)})
+            self._write({"event": "frame", "frame": key.frame_id, "message": str(error)})
             return None
+
+    def _read(self, key: FrameKey) -> tuple[Frame, Masks]:
+        return self._dataset.load_frame(key), given_masks(self._dataset, key)
 
     def _feature_path(self, key: FrameKey) -> Path:
         return self._options.out / FEATURES / f"{key.scene_id:06d}_{key.im_id:06d}.safetensors"
@@ -223,7 +231,9 @@ def given_masks(dataset: BopDataset, key: FrameKey) -> Masks:
     return [dataset.detection(key, index) for index in dataset.mask_indices(key)]
 
 
-def _claim(recipe: AdaptRecipe, options: AdaptOptions, keys: tuple[FrameKey, ...]) -> None:
+def _claim(
+    recipe: AdaptRecipe, options: AdaptOptions, keys: tuple[FrameKey, ...], *, model_sha256: str
+) -> None:
     """Write down what this run is, or refuse to go on with another one in its folder."""
     frames = hashlib.sha256(json.dumps([key.frame_id for key in keys]).encode()).hexdigest()
     record = {
@@ -231,7 +241,7 @@ def _claim(recipe: AdaptRecipe, options: AdaptOptions, keys: tuple[FrameKey, ...
         "dataset": options.dataset.resolve().name,
         "split": options.split,
         "frames_sha256": frames,
-        "model_sha256": load_model(options.weights).sha256,
+        "model_sha256": model_sha256,
         "processes": options.processes,
     }
     path = options.out / RUN_FILE
@@ -260,7 +270,7 @@ def _save(adapted: Model, source: Model, recipe: AdaptRecipe, options: AdaptOpti
     folder = options.out / CHECKPOINT
     save_checkpoint(folder, adapted.network, info)
     if source.certificate is not None:
-        digest = hashlib.sha256((folder / "checkpoint.json").read_bytes()).hexdigest()
+        digest = sha256(folder / JSON_NAME)
         evidence = {"taken_over_from": source.sha256, "measured_again": False}
         write_calibration(folder / CALIBRATION, source.certificate, model_sha256=digest, evidence=evidence)
     for name in (STATE, FEATURES):
