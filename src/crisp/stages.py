@@ -88,18 +88,26 @@ def _boolean(mask: np.ndarray) -> np.ndarray:
     return mask if mask.dtype == np.bool_ else mask > 0
 
 
+def without_meshes(stages: Stages) -> Stages:
+    """The same but for meshes, which cost more than all else: every object ends with "no_surface"."""
+
+    def none(estimates: Sequence[Estimate]) -> list[Mesh | ObjectFailure]:
+        return [ObjectFailure("no_surface", "no mesh was asked for.")] * len(estimates)
+
+    return replace(stages, reconstruct=none)
+
+
 def cut_all(
     frame: Frame, detections: Sequence[Detection | ObjectFailure], config: CropConfig
 ) -> list[Crop | ObjectFailure]:
     """A crop for each detection, or why there is none."""
-    points_camera = frame.camera.backproject(frame.depth_m)
     crops: list[Crop | ObjectFailure] = []
     for detection in detections:
         if isinstance(detection, ObjectFailure):
             crops.append(detection)
             continue
         try:
-            crops.append(crop(frame, detection, config, points_camera=points_camera))
+            crops.append(crop(frame, detection, config, points_camera=frame.points_camera))
         except ObjectFailure as failure:
             crops.append(failure)
     return crops

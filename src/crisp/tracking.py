@@ -21,7 +21,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from crisp.errors import InputError, ObjectFailure
-from crisp.geometry.subset import scoring_subset, take_points
+from crisp.geometry.subset import thinned
 from crisp.pipeline import Stages, estimate
 from crisp.refine.multiview import MAX_FRAMES, POOLED_POINTS, AssociationConfig, TrackPool
 from crisp.refine.problem import Observation, PooledPoints, ShapeBasis, object_points
@@ -174,7 +174,6 @@ class _Run:
         crop = self._crops[slot]
         assert isinstance(crop, Crop) and result.T_camera_object is not None
         seen, valid = crop.points_camera.flatten(0, 1)[None], crop.valid.flatten()[None]
-        index, chosen = scoring_subset(valid, self._config.frame_points)
-        thinned = Observation(take_points(seen, index, chosen), chosen)
+        few = Observation(*thinned(seen, valid, self._config.frame_points))
         T = torch.as_tensor(result.T_camera_object)[None]
-        return object_points(T, thinned)[0][chosen[0]]
+        return object_points(T, few)[0][few.valid[0]]

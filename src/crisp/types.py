@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import get_args
 
@@ -55,6 +56,11 @@ class Frame:
                 )
         check_depth(self.depth_m)
         object.__setattr__(self, "depth_m", np.ascontiguousarray(self.depth_m, dtype=np.float32))
+
+    @cached_property
+    def points_camera(self) -> Float[np.ndarray, "h w 3"]:
+        """The measured points, (H, W, 3) metres; zeros where nothing was measured. Made once."""
+        return self.camera.backproject(self.depth_m)
 
     @classmethod
     def from_files(

@@ -50,7 +50,7 @@ def fitted_pose(
     if not mask.shape == coordinates.shape[:2] == frame.depth_m.shape:
         raise InputError(f"{path}, the mask beside it and the depth must be of one size.")
     used = mask & (frame.depth_m > 0)
-    points = frame.camera.backproject(frame.depth_m)[used].astype(np.float64)
+    points = frame.points_camera[used].astype(np.float64)
     fit = fit_similarity(coordinates[used], points, inlier_m=FIT_INLIER_M, scale=scale)
     return None if fit is None else NocsPose(fit.T, fit.scale, True)
 

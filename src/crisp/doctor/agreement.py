@@ -66,5 +66,5 @@ def _median_distance(
         return float("nan")
     points_model = frame.camera.backproject(drawn_m)[both]
     chosen = np.linspace(0, len(points_model) - 1, min(len(points_model), MOST_POINTS)).astype(np.int64)
-    points_measured = frame.camera.backproject(frame.depth_m)[measured]
+    points_measured = frame.points_camera[measured]
     return float(np.median(nearest_distance(points_model[chosen], points_measured)))

@@ -34,3 +34,11 @@ def take_points(
 ) -> Float[Tensor, "b m 3"]:
     """The points of a `scoring_subset`; zeros where it has none."""
     return torch.where(counts.unsqueeze(-1), gather_points(points, index), 0.0)
+
+
+def thinned(
+    points: Float[Tensor, "b n 3"], valid: Bool[Tensor, "b n"], most: int
+) -> tuple[Float[Tensor, "b m 3"], Bool[Tensor, "b m"]]:
+    """At most `most` valid points per object, evenly spaced among them, and which count."""
+    index, counts = scoring_subset(valid, most)
+    return take_points(points, index, counts), counts

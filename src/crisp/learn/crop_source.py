@@ -100,7 +100,7 @@ class CropSource:
     def _view(self, example: Example, rng: np.random.Generator | None) -> View | None:
         dataset = self._problem.dataset
         frame = dataset.load_frame(example.key)
-        scenery = Scenery(frame.rgb, frame.depth_m, frame.camera.backproject(frame.depth_m))
+        scenery = Scenery(frame.rgb, frame.depth_m, frame.points_camera)
         return cut_view(
             scenery,
             dataset.mask(example.key, example.instance),

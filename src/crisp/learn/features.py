@@ -115,7 +115,7 @@ def _frame_crops(
     seed: int,
 ) -> list[_Cropped]:
     frame = dataset.load_frame(key)
-    scenery = Scenery(frame.rgb, frame.depth_m, frame.camera.backproject(frame.depth_m))
+    scenery = Scenery(frame.rgb, frame.depth_m, frame.points_camera)
     crops = []
     for instance in dataset.instances(key):
         if instance.visib_fract < stage.min_visible:

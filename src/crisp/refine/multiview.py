@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from crisp.errors import InputError
-from crisp.geometry.subset import scoring_subset, take_points
+from crisp.geometry.subset import thinned
 from crisp.refine.problem import PooledPoints
 
 MAX_FRAMES = 50
@@ -200,8 +200,7 @@ class TrackPool:
         padded = torch.nn.utils.rnn.pad_sequence(held, batch_first=True)
         counts = torch.tensor([len(points) for points in held], device=like.device)
         valid = torch.arange(padded.shape[1], device=like.device) < counts[:, None]
-        index, chosen = scoring_subset(valid, most_points)
-        return PooledPoints(take_points(padded, index, chosen), chosen)
+        return PooledPoints(*thinned(padded, valid, most_points))
 
     def frames(self, track: str) -> int:
         """How many frames a track holds."""

@@ -26,8 +26,7 @@ def observe_pixels(frame: Frame, masks: Sequence[Bool[np.ndarray, "h w"]]) -> Ob
             f"a mask is {wrong[0][1]}x{wrong[0][0]} but the frame is "
             f"{frame.camera.width}x{frame.camera.height}: it must have the frame's size."
         )
-    points_camera = frame.camera.backproject(frame.depth_m)
-    rows = [torch.from_numpy(points_camera[mask & (frame.depth_m > 0)]) for mask in masks]
+    rows = [torch.from_numpy(frame.points_camera[mask & (frame.depth_m > 0)]) for mask in masks]
     counts = torch.tensor([len(row) for row in rows], dtype=torch.long)
     longest = int(counts.max()) if rows else 0
     padded = torch.zeros(len(rows), longest, 3)

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from crisp.errors import InputError
-from crisp.geometry.subset import scoring_subset, take_points
+from crisp.geometry.subset import thinned
 from crisp.refine.active_shape import ShapeGram, shape_gram
 from crisp.refine.problem import Kernel, ShapeBasis, Squares, mean_rho
 from crisp.refine.simplex import project_simplex, simplex_qp
@@ -122,8 +122,7 @@ class ActiveShape:
             InputError: valid points that are not finite.
         """
         if self.points is not None:
-            index, valid = scoring_subset(valid, self.points)
-            pnc = take_points(pnc, index, valid)
+            pnc, valid = thinned(pnc, valid, self.points)
         gram = shape_gram(field, pnc, valid, basis=basis, with_network=self.with_network)
         weights = self.weights(gram)
         mixture = weights
@@ -210,8 +209,7 @@ class HullDescent:
             raise InputError("the object points have numbers that are not finite: check the points.")
         points = torch.where(valid[..., None], pnc, 0.0)
         if self.points is not None:
-            index, valid = scoring_subset(valid, self.points)
-            points = take_points(points, index, valid)
+            points, valid = thinned(points, valid, self.points)
         codes = basis.network if start is None else start
         weights = self._descend(field, points, valid, c=hull_fit(basis.library, codes), library=basis.library)
         with torch.no_grad():

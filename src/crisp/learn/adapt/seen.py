@@ -15,7 +15,8 @@ from crisp.learn.adapt.update import PseudoLabel
 from crisp.networks.features import Features
 from crisp.networks.model import CrispNetwork
 from crisp.pipeline import Stages, estimate
-from crisp.types import Certificate, Crop, Detection, Estimate, Frame, Mesh, Prediction, Result
+from crisp.stages import without_meshes
+from crisp.types import Certificate, Crop, Detection, Estimate, Frame, Prediction, Result
 
 Masks = Sequence[Detection | ObjectFailure]
 Target = Callable[[Estimate, Crop], Tensor]
@@ -122,11 +123,7 @@ class Watch:
     def stages(self, *, meshes: bool) -> Stages:
         """The same, watched; without meshes, which cost more than all else, every object ends without one."""
         watched = replace(self._stages, predict=self.predict, correct=self.correct, certify=self.certify)
-        return watched if meshes else replace(watched, reconstruct=_no_meshes)
-
-
-def _no_meshes(estimates: Sequence[Estimate]) -> list[Mesh | ObjectFailure]:
-    return [ObjectFailure("no_surface", "no mesh was asked for.")] * len(estimates)
+        return watched if meshes else without_meshes(watched)
 
 
 def look(
