@@ -21,8 +21,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from crisp.data.bop import BopDataset
-from crisp.data.procedural import catalogue
-from crisp.data.synthesise import SynthesisConfig, synthesise
 from crisp.evaluate.evidence import Claim, write_evidence
 from crisp.learn.adapt.recipe import AdaptRecipe, load_adapt_recipe
 from crisp.learn.adapt.run import AdaptOptions, adapt
@@ -31,7 +29,7 @@ from crisp.model import Model, load_model
 from crisp.refine.settings import load_correction
 from experiments.corrections import Error, errors_of
 from experiments.heads import train_new_heads
-from experiments.held_out import MIN_VISIBLE, SCENES, SEEDS, VIEWS
+from experiments.held_out import MIN_VISIBLE, SCENES, SEEDS, VIEWS, held_out_set, rendered
 
 ADAPT_SCENES, ADAPT_VIEWS, ADAPT_SEED = 100, 3, 3001
 SCORED_EVERY = 12
@@ -65,7 +63,7 @@ def main() -> None:
     options = options_of(__doc__)
     start = time.perf_counter()
     source = load_model(options.weights)
-    target, held_out = adaptation_set(options), held_out_set(options)
+    target, held_out = adaptation_set(options), hard_set(options)
     cells: list[Cell] = []
     for name in options.algorithms:
         algorithm = ALGORITHMS[name]
@@ -94,47 +92,44 @@ def main() -> None:
 
 def options_of(description: str | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--quick", action="store_true", help="four frames to adapt to, three to score")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="Alg. 2, three frames of three objects, one of each set scored",
+    )
     parser.add_argument("--weights", default="bundled")
     parser.add_argument("--work", type=Path, default=Path(".cache/adaptation"), help="renders and runs")
     parser.add_argument("--held-out", type=Path, default=Path(".cache/held_out"), help="renders of held_out")
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--algorithms", nargs="+", choices=list(ALGORITHMS), default=list(ALGORITHMS))
-    return parser.parse_args()
+    parser.add_argument("--algorithms", nargs="+", choices=list(ALGORITHMS))
+    options = parser.parse_args()
+    options.algorithms = options.algorithms or list(ALGORITHMS)[: 1 if options.quick else None]
+    return options
 
 
 def adaptation_set(options: argparse.Namespace) -> BopDataset:
-    scenes, views = (4, 1) if options.quick else (ADAPT_SCENES, ADAPT_VIEWS)
-    return rendered(options.work, f"hard_{scenes}x{views}", (scenes, views, ADAPT_SEED), options.workers)
+    scenes, views = (3, 1) if options.quick else (ADAPT_SCENES, ADAPT_VIEWS)
+    few = (3, 3) if options.quick else None
+    return rendered(options.work, "hard", (scenes, views, ADAPT_SEED), workers=options.workers, objects=few)
 
 
-def held_out_set(options: argparse.Namespace) -> BopDataset:
+def hard_set(options: argparse.Namespace) -> BopDataset:
     """The hard set of the experiment `held_out`."""
-    scenes, views = (3, 1) if options.quick else (SCENES["hard"], VIEWS)
-    return rendered(
-        options.held_out, f"hard_{scenes}x{views}", (scenes, views, SEEDS["hard"]), options.workers
-    )
-
-
-def rendered(work: Path, split: str, what: tuple[int, int, int], workers: int) -> BopDataset:
-    """A hard set of so many scenes, views and such a seed; rendered where it is missing."""
-    scenes, views, seed = what
-    config = SynthesisConfig(split=split, scenes=scenes, views_per_scene=views, look="hard", seed=seed)
-    synthesise(catalogue(), out=work / "procedural", config=config, workers=workers)
-    return BopDataset(work / "procedural", split)
+    return held_out_set("hard", options.held_out, quick=options.quick, workers=options.workers)
 
 
 def sets_of(
     target: BopDataset, held_out: BopDataset, options: argparse.Namespace
 ) -> list[tuple[str, BopDataset, int]]:
-    return [("adapted frames", target, 1 if options.quick else SCORED_EVERY), ("held-out", held_out, 1)]
+    every = (3, 3) if options.quick else (SCORED_EVERY, 1)
+    return [("adapted frames", target, every[0]), ("held-out", held_out, every[1])]
 
 
 def recipe_of(algorithm: str, options: argparse.Namespace) -> AdaptRecipe:
     recipe = load_adapt_recipe(algorithm)
     if not options.quick:
         return recipe
-    return replace(recipe, batch=2, guard=replace(recipe.guard, least=4, objects=8, every=2, check_every=2))
+    return replace(recipe, batch=2, guard=replace(recipe.guard, least=3, objects=6, every=2, check_every=2))
 
 
 def adapted(algorithm: str, target: BopDataset, options: argparse.Namespace) -> Model:
@@ -152,7 +147,7 @@ def supervised(source: Model, target: BopDataset, options: argparse.Namespace) -
         (target.root, target.split),
         out=options.work / name,
         cache=options.work / "cache",
-        steps=4 if options.quick else None,
+        steps=2 if options.quick else None,
     )
 
 

@@ -12,13 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from crisp.data.bop import BopDataset, FrameKey
-from crisp.data.procedural import catalogue
-from crisp.data.synthesise import SynthesisConfig, synthesise
 from crisp.evaluate.evidence import Claim, write_evidence
-from crisp.metrics.paper_shape import normalised_error
+from crisp.metrics.paper_shape import chamfer_l1, normalised_error
 from crisp.metrics.pose import add_s, rotation_error_deg
 from crisp.metrics.scores import auc, bootstrap_interval
 from crisp.metrics.shape import SurfaceSample, sample_surface
@@ -29,7 +26,7 @@ from crisp.results import described
 from crisp.shape.mesh import MeshConfig
 from crisp.stages import correct_all, cut_all, predict, reconstruct, register_all
 from crisp.types import Crop, Detection, Estimate, Mesh
-from experiments.held_out import MIN_VISIBLE, SCENES, SEEDS, VIEWS
+from experiments.held_out import MIN_VISIBLE, held_out_set
 
 LOOKS = ("clean", "hard")
 POINTS = 2500
@@ -89,25 +86,18 @@ class Truth:
         placed = self.points @ T_true[:3, :3].T + T_true[:3, 3]
         shape = crisp_shape = np.inf
         if mesh is not None:
-            sampled = sample_surface(mesh, POINTS, seed=0, stream=1)
-            shape = chamfer_l1(sampled, self.points) / self.diameter_m
-            crisp_shape = normalised_error(SurfaceSample(sampled), SurfaceSample(self.points))
+            sampled = SurfaceSample(sample_surface(mesh, POINTS, seed=0, stream=1))
+            shape = chamfer_l1(sampled, SurfaceSample(self.points)) / self.diameter_m
+            crisp_shape = normalised_error(sampled, SurfaceSample(self.points))
         return Error(
             frame_id,
             add_s(self.points, T, T_true),
-            chamfer_l1(moved, placed) / self.diameter_m,
+            chamfer_l1(SurfaceSample(moved), SurfaceSample(placed)) / self.diameter_m,
             shape,
             rotation_error_deg(T, T_true, symmetries),
             self.symmetric,
             crisp_shape,
         )
-
-
-def chamfer_l1(a: np.ndarray, b: np.ndarray) -> float:
-    """Sum of the two directions' mean nearest distances in the L1 norm, metres (protocol `spe3r-l1`)."""
-    forth, _ = cKDTree(b).query(a, p=1)
-    back, _ = cKDTree(a).query(b, p=1)
-    return float(forth.mean() + back.mean())
 
 
 def options_of(description: str | None) -> argparse.Namespace:
@@ -118,15 +108,6 @@ def options_of(description: str | None) -> argparse.Namespace:
     parser.add_argument("--work", type=Path, default=Path(".cache/held_out"), help="renders")
     parser.add_argument("--workers", type=int, default=2)
     return parser.parse_args()
-
-
-def held_out_set(look: str, options: argparse.Namespace) -> BopDataset:
-    """The held-out set of the experiment `held_out`; rendered where it is missing."""
-    scenes, views = (3, 1) if options.quick else (SCENES[look], VIEWS)
-    root, split = options.work / "procedural", f"{look}_{scenes}x{views}"
-    config = SynthesisConfig(split=split, scenes=scenes, views_per_scene=views, look=look, seed=SEEDS[look])  # type: ignore[arg-type]
-    synthesise(catalogue(), out=root, config=config, workers=options.workers)
-    return BopDataset(root, split)
 
 
 def errors_of(
@@ -243,7 +224,8 @@ def run_table(
     claims: list[Claim] = []
     first, *others = ways
     for look in LOOKS:
-        errors = errors_of(model, held_out_set(look, options), ways, every=every)
+        dataset = held_out_set(look, options.work, quick=options.quick, workers=options.workers)
+        errors = errors_of(model, dataset, ways, every=every)
         for other in others:
             for what in ("pose", "shape"):
                 goal = goals.get((look, other, what), "report")

@@ -45,15 +45,13 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     start = time.perf_counter()
-    scenes = dict.fromkeys(SCENES, 3) if options.quick else SCENES
-    views = 1 if options.quick else VIEWS
     claims: list[Claim] = []
     for look in ("clean", "hard"):
-        rows, dataset = evaluate(look, scenes[look], views, options)
+        rows, dataset = evaluate(look, options)
         claims += claims_of(look, rows, dataset)
     settings = {
-        "scenes": scenes,
-        "views_per_scene": views,
+        "scenes": {look: size_of(look, quick=options.quick)[0] for look in SCENES},
+        "views_per_scene": size_of("hard", quick=options.quick)[1],
         "seeds": SEEDS,
         "min_visible": MIN_VISIBLE,
         "masks": "ground truth",
@@ -68,18 +66,48 @@ def main() -> None:
     )
 
 
-def evaluate(
-    look: str, scenes: int, views: int, options: argparse.Namespace
-) -> tuple[list[ObjectScore], BopDataset]:
+def size_of(look: str, *, quick: bool) -> tuple[int, int]:
+    """Scenes of a held-out set, and pictures of each."""
+    return (3, 1) if quick else (SCENES[look], VIEWS)
+
+
+def held_out_set(look: str, work: Path, *, quick: bool, workers: int) -> BopDataset:
+    """A held-out set, rendered where it is missing."""
+    scenes, views = size_of(look, quick=quick)
+    return rendered(work, look, (scenes, views, SEEDS[look]), workers=workers)
+
+
+def rendered(
+    work: Path,
+    look: str,
+    what: tuple[int, int, int],
+    *,
+    workers: int,
+    objects: tuple[int, int] | None = None,
+) -> BopDataset:
+    """A set of so many scenes, pictures of each and such a seed; rendered where it is missing.
+
+    Args:
+        objects: fewest and most in a scene, where not as usual.
+    """
+    scenes, views, seed = what
+    split = f"{look}_{scenes}x{views}"
+    config = SynthesisConfig(split=split, scenes=scenes, views_per_scene=views, look=look, seed=seed)  # type: ignore[arg-type]
+    if objects is not None:
+        config = replace(config, objects_per_scene=objects)
+    synthesise(catalogue(), out=work / "procedural", config=config, workers=workers)
+    return BopDataset(work / "procedural", split)
+
+
+def evaluate(look: str, options: argparse.Namespace) -> tuple[list[ObjectScore], BopDataset]:
     """Render what is missing, predict, score."""
-    root, split = options.work / "procedural", f"{look}_{scenes}x{views}"
-    config = SynthesisConfig(split=split, scenes=scenes, views_per_scene=views, look=look, seed=SEEDS[look])
-    synthesise(catalogue(), out=root, config=config, workers=options.workers)
+    dataset = held_out_set(look, options.work, quick=options.quick, workers=options.workers)
+    root, split = dataset.root, dataset.split
     model = replace(load_model(options.weights), corrector=None, certificate=None)
     out = options.work / f"predictions_{split}_{model.sha256[:12]}"
     shutil.rmtree(out, ignore_errors=True)
     predict(model, root, split, out, min_visib_fract=MIN_VISIBLE)
-    return list(score(out, root, split, progress=True).objects), BopDataset(root, split)
+    return list(score(out, root, split, progress=True).objects), dataset
 
 
 def claims_of(look: str, rows: list[ObjectScore], dataset: BopDataset) -> list[Claim]:
