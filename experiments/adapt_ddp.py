@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     start = time.perf_counter()
-    root = small_stream(options.work, workers=options.workers)
+    root = small_stream(options.work, quick=False, workers=options.workers)
     lessons = options.work / "lessons.safetensors"
     save_file(packed(certified(load_model("bundled", device="cpu"), root)), lessons)
     alone, together = options.work / "alone.safetensors", options.work / "together.safetensors"

@@ -20,7 +20,7 @@ import numpy as np
 from crisp.evaluate.evidence import Claim, write_evidence
 from crisp.learn.adapt.run import audit_path
 from crisp.networks.checkpoint import sha256
-from experiments.small_stream import QUICK_RECIPE, adapt_command, small_stream, write_recipe
+from experiments.small_stream import adapt_command, recipe_of, small_stream, write_recipe
 
 KILLS = 10
 RESULTS = Path(__file__).parent / "results"
@@ -28,13 +28,13 @@ RESULTS = Path(__file__).parent / "results"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="two kills")
+    parser.add_argument("--quick", action="store_true", help="four frames, two kills")
     parser.add_argument("--work", type=Path, default=Path(".cache/small_stream"), help="renders and runs")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     start = time.perf_counter()
-    dataset = small_stream(options.work, workers=options.workers)
-    recipe = write_recipe(options.work / "recipe.toml")
+    dataset = small_stream(options.work, quick=options.quick, workers=options.workers)
+    recipe = write_recipe(options.work / "recipe.toml", recipe_of(quick=options.quick))
     whole, broken = options.work / "unbroken", options.work / "killed"
     for out in (whole, broken):
         shutil.rmtree(out, ignore_errors=True)
@@ -50,7 +50,11 @@ def main() -> None:
         Claim("the audit logs are identical", ">= 1", float(logs), unit="yes is 1"),
         Claim("kills that met a running process", f">= {2 if options.quick else KILLS}", float(len(kills))),
     ]
-    settings = {"recipe": asdict(QUICK_RECIPE), "killed_after_s": kills, "unbroken_s": seconds}
+    settings = {
+        "recipe": asdict(recipe_of(quick=options.quick)),
+        "killed_after_s": kills,
+        "unbroken_s": seconds,
+    }
     write_evidence(
         "adapt_kill",
         claims,

@@ -16,7 +16,7 @@ from crisp.evaluate.evidence import Claim, write_evidence
 from crisp.learn.adapt.audit import read_audit
 from crisp.learn.adapt.run import audit_path
 from crisp.networks.checkpoint import sha256
-from experiments.small_stream import QUICK_RECIPE, adapt_command, small_stream, write_recipe
+from experiments.small_stream import adapt_command, recipe_of, small_stream, write_recipe
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -28,14 +28,13 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     start = time.perf_counter()
-    labelled = small_stream(options.work, workers=options.workers)
+    labelled = small_stream(options.work, quick=options.quick, workers=options.workers)
     bare = without_labels(labelled, options.work / "bare")
-    recipe = write_recipe(options.work / "recipe.toml")
-    more = ("--frames", "4") if options.quick else ()
+    recipe = write_recipe(options.work / "recipe.toml", recipe_of(quick=options.quick))
     outs = [options.work / "with_labels", options.work / "without_labels"]
     for root, out in zip((labelled, bare), outs, strict=True):
         shutil.rmtree(out, ignore_errors=True)
-        subprocess.run(adapt_command(root, out, recipe, *more), check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(adapt_command(root, out, recipe), check=True, stdout=subprocess.DEVNULL)
     weights = [sha256(out / "checkpoint" / "heads.safetensors") for out in outs]
     steps = sum(line["event"] == "step" for line in read_audit(audit_path(outs[0])))
     logs = audit_path(outs[0]).read_bytes() == audit_path(outs[1]).read_bytes()
@@ -47,7 +46,7 @@ def main() -> None:
     write_evidence(
         "label_free",
         claims,
-        settings={"recipe": asdict(QUICK_RECIPE), "deleted": ["scene_gt*.json", "models/"]},
+        settings={"recipe": asdict(recipe_of(quick=options.quick)), "deleted": ["scene_gt*.json", "models/"]},
         seconds=time.perf_counter() - start,
         folder=RESULTS,
         quick=options.quick,

@@ -89,9 +89,7 @@ POISONS = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--quick", action="store_true", help="two frames of three objects a stream"
-    )
+    parser.add_argument("--quick", action="store_true", help="two frames of three objects a stream")
     parser.add_argument("--weights", default="bundled")
     parser.add_argument("--work", type=Path, default=Path(".cache/poisoned"), help="renders and runs")
     parser.add_argument("--held-out", type=Path, default=Path(".cache/held_out"), help="renders of held_out")

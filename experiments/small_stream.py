@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from crisp.data.procedural import catalogue
@@ -22,18 +22,24 @@ QUICK_RECIPE = AdaptRecipe(
 )
 
 
-def small_stream(work: Path, *, workers: int) -> Path:
+def small_stream(work: Path, *, quick: bool, workers: int) -> Path:
     """Root of the data set; rendered where it is missing."""
+    root = work / ("quick" if quick else "procedural")
     config = SynthesisConfig(
         split=SPLIT,
-        scenes=SCENES,
+        scenes=2 if quick else SCENES,
         views_per_scene=VIEWS,
         look="hard",
         seed=SEED,
         objects_per_scene=OBJECTS,
     )
-    synthesise(catalogue(), out=work / "procedural", config=config, workers=workers)
-    return work / "procedural"
+    synthesise(catalogue(), out=root, config=config, workers=workers)
+    return root
+
+
+def recipe_of(*, quick: bool) -> AdaptRecipe:
+    """The recipe; a quick form passes over the stream once."""
+    return replace(QUICK_RECIPE, passes=1) if quick else QUICK_RECIPE
 
 
 def write_recipe(path: Path, recipe: AdaptRecipe = QUICK_RECIPE) -> Path:
