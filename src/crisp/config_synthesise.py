@@ -17,8 +17,9 @@ class Synthesise:
     render: SynthesisConfig = field(default_factory=SynthesisConfig)
     """What to render."""
     meshes: Path | None = None
-    """Folder of watertight GLB, OBJ or PLY meshes; the procedural objects by default. With layout nocs
-    a mesh is of the category with which its name begins."""
+    """Folder of watertight GLB, OBJ or PLY meshes, and models_info.json if they have symmetries (BOP's, by
+    name); the procedural objects by default. With layout nocs a mesh is of the category with which its name
+    begins."""
     mesh_unit_m: float = 1.0
     """Metres per unit of those meshes: 0.001 for millimetres."""
     workers: int = 2

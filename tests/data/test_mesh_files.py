@@ -199,3 +199,22 @@ def test_a_folder_gives_its_meshes_in_order_of_name(tmp_path: Path) -> None:
         read_models(tmp_path)
     with pytest.raises(InputError, match="is no folder"):
         read_models(tmp_path / "nowhere")
+
+
+def test_symmetries_are_declared_beside_the_meshes(tmp_path: Path) -> None:
+    """A half turn about z whose axis is 10 mm off the origin in x: it moves the origin by 20 mm."""
+    for name in ("Box.ply", "crate.ply"):
+        trimesh.creation.box(SIZE_M).export(tmp_path / name)
+    turned = [-1, 0, 0, 20, 0, -1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1]
+    info = tmp_path / "models_info.json"
+    info.write_text(json.dumps({"Box": {"diameter": 374.2, "symmetries_discrete": [turned]}}))
+    box, crate = read_models(tmp_path)
+    (T,) = box.symmetries.discrete
+    np.testing.assert_allclose(T, [[-1, 0, 0, 0.02], [0, -1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+    assert crate.symmetries.none
+    info.write_text(json.dumps({"bottle": {}}))
+    with pytest.raises(InputError, match=r"models_info\.json declares bottle, which is no mesh there"):
+        read_models(tmp_path)
+    info.write_text(json.dumps({"crate": [1]}))
+    with pytest.raises(InputError, match=r"crate in .*models_info\.json must be an object"):
+        read_models(tmp_path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -75,7 +75,7 @@ class BopModels:
             kind=str(info.get("kind", name)),
             mesh=_read_mesh(path),
             diameter_m=float(diameter_mm) / MM_PER_M,
-            symmetries=_symmetries(info, source),
+            symmetries=read_symmetries(info, source),
         )
 
 
@@ -105,7 +105,15 @@ def _read_mesh(path: Path) -> Mesh:
     )
 
 
-def _symmetries(info: dict[str, Any], source: str) -> Symmetries:
+def read_symmetries(info: Mapping[str, Any], source: str) -> Symmetries:
+    """Those of an entry of a `models_info.json`, millimetres there.
+
+    Args:
+        source: what the entry is of, for complaints.
+
+    Raises:
+        InputError: they are not as BOP has them.
+    """
     what = f"symmetries_discrete of {source}"
     discrete = [numbers(T, count=16, what=what).reshape(4, 4) for T in info.get("symmetries_discrete", ())]
     for T in discrete:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,10 +12,13 @@ import trimesh
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
 
+from crisp.data.bop_models import read_symmetries
 from crisp.errors import InputError
-from crisp.objects import ObjectModel, TexturedMesh
+from crisp.frame_files import read_json
+from crisp.objects import ObjectModel, Symmetries, TexturedMesh
 from crisp.types import Mesh
 
+INFO_NAME = "models_info.json"
 SUFFIXES = (".glb", ".obj", ".ply")
 SIZE_RANGE_M = (0.005, 5.0)
 MERGE_DIGITS = 6  # of vertex positions, as a share of the size
@@ -26,10 +31,14 @@ LEAST_REST_PROBABILITY = 0.1
 
 
 def read_models(folder: Path, *, unit_m: float = 1.0) -> tuple[ObjectModel, ...]:
-    """All meshes of a folder, in the order of their names.
+    """All meshes of a folder, in the order of their names, with the symmetries that are declared beside them.
+
+    `models_info.json` may be there, as BOP has it but with the meshes' names for keys: millimetres, whatever
+    the meshes' own unit.
 
     Raises:
-        InputError: no such folder, no mesh in it, two files of one name, or a mesh that `read_model` refuses.
+        InputError: no such folder, no mesh in it, two files of one name, a mesh that `read_model` refuses, or
+            declarations of a mesh that is not there.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -37,11 +46,30 @@ def read_models(folder: Path, *, unit_m: float = 1.0) -> tuple[ObjectModel, ...]
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise InputError(f"{folder} holds no mesh: GLB, OBJ and PLY files are read.")
+    declared = _declared(folder, [path.stem.lower() for path in paths])
     models = tuple(read_model(path, unit_m=unit_m) for path in paths)
+    models = tuple(replace(m, symmetries=declared.get(m.name, m.symmetries)) for m in models)
     for first, second in pairwise(models):
         if first.name == second.name:
             raise InputError(f"{folder} holds two meshes named {first.name}: names must differ.")
     return models
+
+
+def _declared(folder: Path, names: Sequence[str]) -> dict[str, Symmetries]:
+    path = folder / INFO_NAME
+    if not path.is_file():
+        return {}
+    found = {}
+    for name, info in read_json(path).items():
+        if name.lower() not in names:
+            raise InputError(
+                f"{path} declares {name}, which is no mesh there: its keys are the names of the mesh files "
+                "without their endings."
+            )
+        if not isinstance(info, dict):
+            raise InputError(f"{name} in {path} must be an object with BOP's keys, got {info}.")
+        found[name.lower()] = read_symmetries(info, f"{name} in {path}")
+    return found
 
 
 def read_model(path: Path, *, unit_m: float = 1.0) -> ObjectModel:
