@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from crisp.config import Adapt, Demo
 
 if TYPE_CHECKING:
-    from crisp.data.bop import BopDataset
+    from crisp.data.dataset import Dataset
     from crisp.report.adaptation import BeforeAfter
 
 SHOWN_FRAMES = 3
@@ -68,13 +68,13 @@ def adapt_demo(config: Demo, *, frames: int = DEMO_FRAMES) -> int:
 
 def report(config: Adapt, folder: Path) -> Path:
     """The page of a finished adaptation."""
-    from crisp.data.bop import BopDataset
+    from crisp.data.layouts import open_dataset
     from crisp.evaluate.stream import stream_scores
     from crisp.learn.adapt.audit import read_audit
     from crisp.learn.adapt.run import audit_path
     from crisp.report.adaptation import write_adaptation_report
 
-    dataset = BopDataset(config.dataset, config.split)
+    dataset = open_dataset(config.dataset, config.split)
     lines = read_audit(audit_path(config.out))
     origin = {"from": config.weights, "recipe": config.recipe, "data set": config.dataset.resolve().name}
     return write_adaptation_report(
@@ -87,7 +87,7 @@ def report(config: Adapt, folder: Path) -> Path:
 
 
 def _pictures(
-    config: Adapt, folder: Path, dataset: BopDataset, lines: list[dict[str, Any]]
+    config: Adapt, folder: Path, dataset: Dataset, lines: list[dict[str, Any]]
 ) -> list[BeforeAfter]:
     """Frames of the guard under both weights, the network alone: what adaptation changed."""
     from crisp.learn.adapt.run import given_masks
@@ -95,7 +95,7 @@ def _pictures(
     from crisp.report.adaptation import BeforeAfter
 
     guarded = [line["frame"] for line in lines if line["event"] == "label" and line["fate"] == "guard"]
-    keys = {key.frame_id: key for key in dataset.keys}
+    keys = {key.frame_id: key for key in dataset.bare_keys}
     models = [load_model(source).with_correction("none") for source in (config.weights, folder)]
     pictures = []
     for frame_id in list(dict.fromkeys(guarded))[:SHOWN_FRAMES]:

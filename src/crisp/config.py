@@ -95,7 +95,7 @@ class Adapt:
     """Adapt a model to unlabelled frames by self-training. Run again, it goes on where it stopped."""
 
     dataset: Path
-    """BOP data set; its frames and masks are read, its labels and models never."""
+    """Data set in BOP's, SPE3R's or NOCS's layout; its frames and masks are read, its labels never."""
     out: Path
     """Run folder: audit log, state to resume from, report.html, and at the end checkpoint/."""
     split: str = "test"

@@ -21,6 +21,7 @@ from crisp.data.nocs_files import (
     MetaLine,
     Split,
     camera_of,
+    instance_ids,
     is_real,
     read_coordinates,
     read_depth_m,
@@ -29,9 +30,9 @@ from crisp.data.nocs_files import (
 )
 from crisp.data.nocs_models import NocsModels, model_id
 from crisp.data.nocs_poses import NocsPose, fitted_pose, released_poses
-from crisp.errors import InputError, naming
+from crisp.errors import InputError, ObjectFailure, naming
 from crisp.frame_files import read_colour
-from crisp.types import Frame
+from crisp.types import Detection, Frame
 
 FRAME_FOLDERS: dict[Split, tuple[str, ...]] = {
     "camera_train": ("camera/train", "CAMERA/train", "camera_train"),
@@ -96,6 +97,11 @@ class NocsDataset(Dataset):
             f"{self.folder} has no frame: each has an NNNN_color.png and an NNNN_meta.txt."
         )
 
+    @cached_property
+    def bare_keys(self) -> tuple[FrameKey, ...]:
+        """All frames that have a colour image, whether or not a meta file says what is in it."""
+        return tuple(sorted(FrameKey(s, i) for s in self._scenes for i in self._numbers(s, "color.png")))
+
     @property
     def faults(self) -> tuple[str, ...]:
         """A sentence for each scene with images that lack their meta file."""
@@ -149,6 +155,18 @@ class NocsDataset(Dataset):
                 f"image {key.frame_id} of {self.folder} has {len(ids)} objects, no number {index}."
             )
         return read_instance_ids(self._path(key, "mask.png")) == ids[index]
+
+    def given_masks(self, key: FrameKey) -> tuple[Detection | ObjectFailure, ...]:
+        """One for each id in the mask picture, rising; which are of no category, only the meta file says."""
+        ids = read_instance_ids(self._path(key, "mask.png"))
+        return tuple(Detection(ids == number) for number in instance_ids(ids))
+
+    def labels_of_given_masks(self, key: FrameKey) -> tuple[int | None, ...]:
+        """None for things of no category, and for objects without a pose."""
+        place = {number: index for index, number in enumerate(self._read_labels(key).ids)}
+        return tuple(
+            place.get(number) for number in instance_ids(read_instance_ids(self._path(key, "mask.png")))
+        )
 
     @property
     def object_ids(self) -> tuple[int, ...]:

@@ -40,7 +40,8 @@ class BeforeAfter:
 
 
 Errors = Mapping[str, Float[np.ndarray, " n"]]
-"""By curve ("network alone", "corrected"): ADD-S of the log's objects, metres; infinite without estimate."""
+"""By curve ("network alone", "corrected"): ADD-S of the log's objects, metres; infinite without estimate,
+NaN where the truth is not known."""
 
 
 def write_adaptation_report(
@@ -126,9 +127,11 @@ def _axes(count: int) -> tuple[Any, Any]:
 def _curve(
     axes: Any, place: np.ndarray, values: np.ndarray, label: str, statistic: Any, *, name: str | None = None
 ) -> None:
-    """A statistic over a sliding window of frames."""
+    """A statistic over a sliding window of frames, of those values that are known (no NaN)."""
     ends = np.arange(min(WINDOW, place[-1] + 1), place[-1] + 2)
-    found = [statistic(values[(place < end) & (place >= end - WINDOW)]) for end in ends]
+    place, values = place[~np.isnan(values)], values[~np.isnan(values)]
+    windows = [values[(place < end) & (place >= end - WINDOW)] for end in ends]
+    found = [statistic(window) if len(window) else np.nan for window in windows]
     axes.plot(ends, np.where(np.isfinite(found), found, np.nan), label=name)
     axes.set_ylabel(label)
     axes.grid(alpha=0.3)

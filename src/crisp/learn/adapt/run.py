@@ -1,4 +1,4 @@
-"""Adaptation to a BOP split without labels: resumable at any moment, by one process or several."""
+"""Adaptation to a split without labels, in any layout: resumable at any moment, by one process or several."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from lightning_fabric import Fabric
 from safetensors.torch import load_file, save_file
 
 import crisp
-from crisp.data.bop import BopDataset, FrameKey
+from crisp.data.dataset import Dataset, FrameKey
+from crisp.data.layouts import open_dataset
 from crisp.errors import InputError
 from crisp.frame_files import read_json
 from crisp.learn.adapt.adapter import Adapter
@@ -44,7 +45,8 @@ class AdaptOptions:
     """Where an adaptation reads and writes.
 
     Args:
-        dataset, split: BOP frames and masks; no label and no model of it is opened.
+        dataset, split: frames and masks, in BOP's, NOCS' or SPE3R's layout; no label and no model of it is
+            opened, but for what a set without a depth camera (SPE3R) renders its depth from.
         weights: the model that is adapted: bundled, or a checkpoint folder.
         out: run folder: audit log, state to resume from, and at the end `checkpoint/`.
         frames: only the first so many of the split.
@@ -70,9 +72,9 @@ def adapt(recipe: AdaptRecipe, options: AdaptOptions) -> Path:
     if options.processes < 1 or options.snapshot_every < 1 or (options.frames or 1) < 1:
         raise InputError("processes, frames and snapshot_every must be at least 1.")
     prepare_folder(options.out)
-    dataset = BopDataset(options.dataset, options.split)
+    dataset = open_dataset(options.dataset, options.split)
     model = load_model(options.weights)
-    _claim(recipe, options, dataset.keys[: options.frames], model_sha256=model.sha256)
+    _claim(recipe, options, dataset.bare_keys[: options.frames], model_sha256=model.sha256)
     if (options.out / CHECKPOINT / JSON_NAME).is_file():
         return options.out / CHECKPOINT
     if options.processes == 1:
@@ -117,8 +119,8 @@ class _Course:
 
     def __init__(self, fabric: Fabric, recipe: AdaptRecipe, options: AdaptOptions, model: Model) -> None:
         self._fabric, self._options, self._model = fabric, options, model
-        self._dataset = BopDataset(options.dataset, options.split)
-        self._keys = self._dataset.keys[: options.frames]
+        self._dataset = open_dataset(options.dataset, options.split)
+        self._keys = self._dataset.bare_keys[: options.frames]
         self._order = _order(len(self._keys), recipe)
         self._keep = recipe.passes > 1
         self._log: AuditLog | None = None
@@ -226,9 +228,9 @@ def _order(frames: int, recipe: AdaptRecipe) -> list[int]:
     return np.concatenate(passes).tolist()
 
 
-def given_masks(dataset: BopDataset, key: FrameKey) -> Masks:
-    """The masks that lie beside a frame, found by their names: no label is opened."""
-    return [dataset.detection(key, index) for index in dataset.mask_indices(key)]
+def given_masks(dataset: Dataset, key: FrameKey) -> Masks:
+    """The masks that lie beside a frame: no label is opened."""
+    return list(dataset.given_masks(key))
 
 
 def _claim(
