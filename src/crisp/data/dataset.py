@@ -113,6 +113,11 @@ class Dataset(ABC):
         """All frames that can be loaded, labelled or not, sorted; `keys` where the set does not tell."""
         return self.keys
 
+    @property
+    def bare_faults(self) -> tuple[str, ...]:
+        """A sentence for each scene that `bare_keys` lacks."""
+        return self.faults
+
     @abstractmethod
     def load_frame(self, key: FrameKey) -> Frame:
         """Images and camera of a frame."""

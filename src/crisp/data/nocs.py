@@ -103,6 +103,11 @@ class NocsDataset(Dataset):
         return tuple(sorted(FrameKey(s, i) for s in self._scenes for i in self._numbers(s, "color.png")))
 
     @property
+    def bare_faults(self) -> tuple[str, ...]:
+        """None: an image without a meta file is there all the same."""
+        return ()
+
+    @property
     def faults(self) -> tuple[str, ...]:
         """A sentence for each scene with images that lack their meta file."""
         return self._listed.faults
@@ -187,9 +192,10 @@ class NocsDataset(Dataset):
 
     @cached_property
     def labels_digest(self) -> str:
-        """SHA-256 over the meta files and the released poses."""
-        truths = [path for key in self.keys if (path := self._truth_path(key)) is not None]
-        return files_digest([*(self._path(key, "meta.txt") for key in self.keys), *truths])
+        """SHA-256 over the meta files and the released poses; also of a split that has none."""
+        keys = [key for key in self.bare_keys if self._path(key, "meta.txt").is_file()]
+        truths = [path for key in keys if (path := self._truth_path(key)) is not None]
+        return files_digest([*(self._path(key, "meta.txt") for key in keys), *truths])
 
     @cached_property
     def _models(self) -> NocsModels:

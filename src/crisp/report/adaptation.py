@@ -163,8 +163,9 @@ def _figure(title: str, figure: Any, caption: str) -> str:
 
 
 def _told(lines: Sequence[Line]) -> str:
-    """Roll-backs and frames that could not be read, in words."""
+    """Roll-backs, and what could not be read, in words."""
     said = [f"step {x['step']}: {' '.join(x['reasons'])}" for x in lines if x["event"] == "roll-back"]
+    said += [x["message"] for x in lines if x["event"] == "fault"]
     said += [f"{x['frame']}: {x['message']}" for x in lines if x["event"] == "frame"]
     if not said:
         return ""
