@@ -66,9 +66,7 @@ def predict(
     writer = ResultsWriter(out, model, settings | dict(views.settings), resume=True)
     left = views.unfinished(frames, writer.frame_ids)
     writer.forget(key.frame_id for key in left)
-    faults = list(dataset.faults)
-    if isinstance(source, DetectedMasks):
-        faults = [*dataset.bare_faults, *source.faults]
+    faults = _faults(dataset, source)
     for number, key in enumerate(track(left, "estimating", total=len(left))):
         try:
             frame, masks = dataset.load_frame(key), source.masks(key)
@@ -82,6 +80,12 @@ def predict(
             writer.write()
     writer.write()
     return faults
+
+
+def _faults(dataset: Dataset, source: MaskSource) -> list[str]:
+    if isinstance(source, DetectedMasks):
+        return [*dataset.bare_faults, *source.faults]
+    return list(dataset.faults)
 
 
 def _unreadable(found: FrameResults) -> list[str]:

@@ -16,6 +16,7 @@ from typing import Any
 
 import crisp
 from crisp.data.dataset import Dataset, FrameKey
+from crisp.data.detected_masks import DetectedMasks
 from crisp.data.layouts import layout_of, open_dataset
 from crisp.errors import InputError
 from crisp.evaluate.conventions import CONVENTIONS, Conventions
@@ -23,9 +24,9 @@ from crisp.evaluate.detections import MATCHING, detections_of
 from crisp.evaluate.predictions import Predictions, frames_of, read_predictions
 from crisp.evaluate.protocols import DEFAULT, SEED, Protocol, checked, settings_of
 from crisp.evaluate.score_files import check_settings, write_scores
-from crisp.evaluate.score_frame import FrameScorer
+from crisp.evaluate.score_frame import FrameScorer, FrameScores
 from crisp.evaluate.score_table import Scores
-from crisp.evaluate.targets import targets_of, visible_enough
+from crisp.evaluate.targets import Targets, targets_of, visible_enough
 from crisp.progress import track
 
 
@@ -77,8 +78,7 @@ def score_set(
 
     Args:
         predictions_dir: with `results.json`.
-        dataset: with the labels and the true models.
-        conventions: of the data set's layout.
+        dataset, conventions: with the labels and the true models; of its layout.
         out: where the files go; beside the predictions unless given.
         predicted_frames_only: leave out frames that `results.json` does not name (part of a split).
         progress: show a bar.
@@ -90,14 +90,11 @@ def score_set(
             targets that do not, or scores in the folder that were made with other settings.
     """
     asked, predictions = checked(protocols), read_predictions(predictions_dir)
+    found_by = detections_of(predictions.settings, dataset, detections)
+    wanted = None if targets is None else targets_of(targets, dataset)
     settings = _settings(dataset, predictions, asked, predicted_frames_only=predicted_frames_only)
     settings |= {"unit": conventions.unit, "upright_axis": "xyz"[conventions.upright]}
-    found_by = detections_of(predictions.settings, dataset, detections)
-    if found_by is not None:
-        settings |= {"detections": dict(found_by.settings), "matching": MATCHING}
-    wanted = None if targets is None else targets_of(targets, dataset)
-    if wanted is not None:
-        settings |= {"targets": {"file": wanted.file, "sha256": wanted.sha256}}
+    settings |= _chosen(found_by, wanted)
     out = out or predictions_dir
     check_settings(out, settings)
     scorer = FrameScorer(
@@ -108,18 +105,11 @@ def score_set(
         detections=found_by,
         choose=visible_enough if wanted is None else wanted.chosen,
     )
-    keys = _keys(dataset, predictions, predicted_frames_only)
-    if wanted is not None:
-        keys = sorted(set(keys) & set(wanted.keys))
-    # Trees and matrices leave the interpreter's lock alone, so threads are worth their while; order is kept.
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        found = pool.map(scorer.frame, keys)
-        frames = list(track(found, "scoring", total=len(keys)) if progress else found)
+    keys = _keys(dataset, predictions, predicted_frames_only, wanted=wanted)
+    frames = _scored(scorer, keys, progress=progress)
     rows = [row for frame in frames for row in frame.objects]
     if not rows:
-        raise InputError(
-            f"{dataset.root} has no labelled object in the frames of split '{dataset.split}' to score."
-        )
+        raise InputError(f"{dataset.root} has no labelled object in split '{dataset.split}' to score.")
     scores = Scores(
         crisp_version=crisp.__version__,
         model_name=predictions.model_name,
@@ -130,6 +120,23 @@ def score_set(
     )
     write_scores(scores, out)
     return scores
+
+
+def _scored(scorer: FrameScorer, keys: Sequence[FrameKey], *, progress: bool) -> list[FrameScores]:
+    # Trees and matrices leave the interpreter's lock alone, so threads are worth their while; order is kept.
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        found = pool.map(scorer.frame, keys)
+        return list(track(found, "scoring", total=len(keys)) if progress else found)
+
+
+def _chosen(detections: DetectedMasks | None, targets: Targets | None) -> dict[str, Any]:
+    """Settings of what is not always there."""
+    said: dict[str, Any] = {}
+    if detections is not None:
+        said |= {"detections": dict(detections.settings), "matching": MATCHING}
+    if targets is not None:
+        said |= {"targets": {"file": targets.file, "sha256": targets.sha256}}
+    return said
 
 
 def _settings(
@@ -164,11 +171,13 @@ def _labels_digest(dataset: Dataset, predictions: Predictions) -> str:
     return digest
 
 
-def _keys(dataset: Dataset, predictions: Predictions, predicted_only: bool) -> list[FrameKey]:
-    known = frames_of(predictions, dataset)
-    labelled = set(dataset.keys)
+def _keys(
+    dataset: Dataset, predictions: Predictions, predicted_only: bool, *, wanted: Targets | None
+) -> list[FrameKey]:
+    known, labelled = frames_of(predictions, dataset), set(dataset.keys)
+    keys = labelled if wanted is None else labelled & set(wanted.keys)
     return [
         key
         for frame_id, key in known.items()
-        if key in labelled and (not predicted_only or frame_id in predictions.frames)
+        if key in keys and (not predicted_only or frame_id in predictions.frames)
     ]
