@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,18 +20,28 @@ PER_FRAME = 7
 BACKGROUND_M = 1.2
 
 
+@dataclass(frozen=True, eq=False)
+class View:
+    """A camera, and how far away what is behind the objects is: 0 where there is nothing."""
+
+    camera: Camera
+    background_m: float
+
+
 def draw_bop(root: Path, models: Sequence[ObjectModel], frames: int, *, seed: int = 0) -> BopDataset:
     """One scene of grey pictures: in each, PER_FRAME models side by side in random poses, with depth."""
     rng = np.random.default_rng(seed)
     writer = BopWriter(root, "test")
     writer.write_models(models)
     chosen = [rng.choice(len(models), PER_FRAME, replace=False) for _ in range(frames)]
-    poses = [[_pose(rng, place) for place in range(PER_FRAME)] for _ in range(frames)]
-    writer.write_scene(1, (_frame(k, models, chosen[k], poses=poses[k]) for k in range(frames)))
+    poses = [[grid_pose(rng, place) for place in range(PER_FRAME)] for _ in range(frames)]
+    view = View(CAMERA, BACKGROUND_M)
+    shown = [{int(i) + 1: models[i] for i in chosen[k]} for k in range(frames)]
+    writer.write_scene(1, (drawn_frame(k, shown[k], poses[k], view=view) for k in range(frames)))
     return BopDataset(root, "test")
 
 
-def _pose(rng: np.random.Generator, place: int) -> np.ndarray:
+def grid_pose(rng: np.random.Generator, place: int) -> np.ndarray:
     """Four above three, far enough apart not to hide each other much."""
     T = np.eye(4)
     T[:3, :3] = Rotation.random(random_state=int(rng.integers(2**31))).as_matrix()
@@ -38,14 +49,16 @@ def _pose(rng: np.random.Generator, place: int) -> np.ndarray:
     return T
 
 
-def _frame(
-    im_id: int, models: Sequence[ObjectModel], chosen: np.ndarray, *, poses: Sequence[np.ndarray]
+def drawn_frame(
+    im_id: int, models: Mapping[int, ObjectModel], poses: Sequence[np.ndarray], *, view: View
 ) -> BopFrame:
-    posed = [Posed(bare(models[i].mesh), T) for i, T in zip(chosen, poses, strict=True)]
-    seen = rasterise(posed, CAMERA)
-    depth = np.where(np.isfinite(seen.depth_m), seen.depth_m, BACKGROUND_M).astype(np.float32)
+    """A grey picture of numbered models in their poses, one each, with masks and depth."""
+    posed = [Posed(bare(model.mesh), T) for model, T in zip(models.values(), poses, strict=True)]
+    seen = rasterise(posed, view.camera)
+    depth = np.where(np.isfinite(seen.depth_m), seen.depth_m, view.background_m).astype(np.float32)
     instances = [
-        BopInstance(int(i) + 1, T, rasterise([posed[k]], CAMERA).owner == 0, seen.owner == k)
-        for k, (i, T) in enumerate(zip(chosen, poses, strict=True))
+        BopInstance(number, T, rasterise([posed[k]], view.camera).owner == 0, seen.owner == k)
+        for k, (number, T) in enumerate(zip(models, poses, strict=True))
     ]
-    return BopFrame(im_id, np.full((*depth.shape, 3), 90, dtype=np.uint8), depth, CAMERA, tuple(instances))
+    rgb = np.full((*depth.shape, 3), 90, dtype=np.uint8)
+    return BopFrame(im_id, rgb, depth, view.camera, tuple(instances))

@@ -9,27 +9,30 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from crisp.data.dataset import Dataset, Instance, KnownObject
+from crisp.data.nocs_files import Split
 from crisp.data.procedural import catalogue
-from crisp.evaluate.conventions import BOP, Conventions
+from crisp.evaluate.conventions import CONVENTIONS, Conventions
 from crisp.evaluate.evidence import Claim, write_evidence
 from crisp.evaluate.protocols import PROTOCOLS, Protocol
 from crisp.evaluate.score import score_set
+from crisp.evaluate.score_rows import ObjectScore
 from crisp.evaluate.score_table import Scores
 from crisp.metrics.bop_errors import THRESHOLDS
 from crisp.shape.mesh_io import write_ply
 from crisp.types import Mesh
-from experiments.drawn_bop import PER_FRAME, draw_bop
+from experiments.drawn_bop import draw_bop
+from experiments.drawn_replicas import draw_nocs, draw_spe3r
 
 RESULTS = Path(__file__).parent / "results"
 IOU = ("IoU 25", "IoU 50", "IoU 75")
@@ -53,34 +56,48 @@ class Layout:
     Args:
         make: writes a replica with that many frames into a folder and opens it with the layout's reader.
         conventions: of its units and axes.
+        frames: how many, and with --quick; in SPE3R, which shows one object a frame, of each satellite.
+        turns: whether some of its objects are declared to look the same from all sides.
     """
 
     make: Callable[[Path, int], Dataset]
     conventions: Conventions
+    frames: tuple[int, int]
+    turns: bool = True
 
 
-LAYOUTS = {"bop": Layout(lambda folder, frames: draw_bop(folder / "drawn", catalogue(), frames), BOP)}
+def _nocs(split: Split, folder: Path, frames: int) -> Dataset:
+    return draw_nocs(folder, split, frames)
+
+
+def _bop(folder: Path, frames: int) -> Dataset:
+    return draw_bop(folder, catalogue(), frames)
+
+
+LAYOUTS = {
+    "bop": Layout(_bop, CONVENTIONS["bop"], frames=(8, 2)),
+    "nocs real_test": Layout(partial(_nocs, "real_test"), CONVENTIONS["nocs"], frames=(4, 2)),
+    "nocs camera_val": Layout(partial(_nocs, "camera_val"), CONVENTIONS["nocs"], frames=(4, 2)),
+    "spe3r": Layout(draw_spe3r, CONVENTIONS["spe3r"], frames=(8, 5), turns=False),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="two frames")
+    parser.add_argument("--quick", action="store_true", help="fewer frames")
     quick = parser.parse_args().quick
     start = time.perf_counter()
-    frames = 2 if quick else 8
     claims: list[Claim] = []
+    frames = {name: layout.frames[quick] for name, layout in LAYOUTS.items()}
     for name, layout in LAYOUTS.items():
-        folder = Path(tempfile.mkdtemp())
-        try:
-            claims += claims_of(name, Trial(folder, layout.make(folder, frames), layout.conventions))
-        finally:
-            shutil.rmtree(folder)
+        with tempfile.TemporaryDirectory() as folder:
+            dataset = layout.make(Path(folder) / "drawn", frames[name])
+            claims += claims_of(name, Trial(Path(folder), dataset, layout.conventions), turns=layout.turns)
     settings = {
-        "layouts": list(LAYOUTS),
         "frames": frames,
-        "objects_per_frame": PER_FRAME,
+        "lengths": "metres; in spe3r the model's unit, so that 3 cm are 0.03 of it",
         "protocols": list(PROTOCOLS),
         "shift_m": SHIFT_M,
         "turn_deg": TURN_DEG,
@@ -109,8 +126,10 @@ class Trial:
             {
                 "frame_id": key.frame_id,
                 "objects": [
-                    self._entry(out, place, instance, change=change, growth=growth)
-                    for place, instance in enumerate(self.dataset.instances(key))
+                    self._entry(
+                        out / "meshes" / f"{key.scene_id}_{key.im_id}", instance, change=change, growth=growth
+                    )
+                    for instance in self.dataset.instances(key)
                 ],
             }
             for key in self.dataset.keys
@@ -120,21 +139,27 @@ class Trial:
         (out / "results.json").write_text(json.dumps(content))
         return score_set(out, self.dataset, self.conventions, protocols=protocols)
 
-    def _entry(
-        self, out: Path, place: int, instance: Instance, *, change: Change, growth: float
-    ) -> dict[str, object]:
-        model = self.dataset.object(instance.object_id)
-        path = out / "meshes" / f"{instance.object_id}.ply"
-        if not path.is_file():
-            write_ply(Mesh(growth * model.mesh.vertices, model.mesh.faces), path)
+    def _entry(self, folder: Path, instance: Instance, *, change: Change, growth: float) -> dict[str, object]:
+        model, place = self.model(instance), instance.index
+        path = folder / f"{place}.ply"
+        write_ply(Mesh(growth * model.mesh.vertices, model.mesh.faces), path)
         T = change(instance, model)
-        mesh = f"meshes/{path.name}"
+        mesh = f"meshes/{folder.name}/{path.name}"
         return {"detection": place, "status": "ok", "T_camera_object": T.tolist(), "mesh": mesh}
 
+    def model(self, instance: Instance) -> KnownObject:
+        """In the instance's own size."""
+        return self.dataset.object(instance.object_id).scaled(instance.scale)
 
-def claims_of(layout: str, trial: Trial) -> Iterator[Claim]:
+    def models(self, rows: Sequence[ObjectScore]) -> list[KnownObject]:
+        """Those of scored objects."""
+        keys = {key.frame_id: key for key in self.dataset.keys}
+        return [self.model(self.dataset.instances(keys[row.frame_id])[row.detection]) for row in rows]
+
+
+def claims_of(layout: str, trial: Trial, *, turns: bool) -> Iterator[Claim]:
     """All of one layout."""
-    for claims in (_truth, _shifts, _turns, _growth):
+    for claims in (_truth, _shifts, *([_turns] if turns else []), _growth):
         for claim in claims(trial):
             yield Claim(f"{layout}: {claim.claim}", claim.goal, claim.figure, unit=claim.unit)
 
@@ -172,7 +197,7 @@ def _shifts(trial: Trial) -> Iterator[Claim]:
     apart = max(abs(row.bop.mssd_m - SHIFT_M) for row in near.objects if row.bop)
     yield Claim("3 cm off: largest distance of an MSSD from that", "<= 1e-4", apart, unit="m")
     # A shift moves every vertex by itself; of ten thresholds, those above 3 cm / diameter are passed.
-    diameters = [trial.dataset.object(row.object_id).diameter_m for row in near.objects if row.bop]
+    diameters = [model.diameter_m for model in trial.models([row for row in near.objects if row.bop])]
     by_hand = np.mean([sum(t * d > SHIFT_M for t in THRESHOLDS) / len(THRESHOLDS) for d in diameters])
     apart = abs(found["AR MSSD"] - float(by_hand))
     yield Claim("3 cm off: AR MSSD's distance from that by hand", "<= 1e-9", apart, unit="share")

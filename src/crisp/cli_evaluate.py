@@ -18,7 +18,15 @@ def predict(config: Predict) -> int:
 
     model = load_model(config.weights).with_correction(config.correct)
     faults = predict(
-        model, config.dataset, config.split, config.out, most_frames=config.frames, tracks=config.tracks
+        model,
+        config.dataset,
+        config.split,
+        config.out,
+        most_frames=config.frames,
+        tracks=config.tracks,
+        detections=config.detections,
+        min_score=config.min_score,
+        targets=config.targets,
     )
     for fault in faults:
         print(f"crisp: {fault}", file=sys.stderr)
@@ -39,6 +47,8 @@ def score(config: Score) -> int:
         out=config.out,
         predicted_frames_only=config.predicted_frames_only,
         progress=True,
+        detections=config.detections,
+        targets=config.targets,
     )
     print(markdown(scores))
     return 0

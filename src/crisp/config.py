@@ -95,7 +95,7 @@ class Adapt:
     """Adapt a model to unlabelled frames by self-training. Run again, it goes on where it stopped."""
 
     dataset: Path
-    """BOP data set; its frames and masks are read, its labels and models never."""
+    """Data set in BOP's, SPE3R's or NOCS's layout; its frames and masks are read, its labels never."""
     out: Path
     """Run folder: audit log, state to resume from, report.html, and at the end checkpoint/."""
     split: str = "test"
@@ -110,13 +110,17 @@ class Adapt:
     """Processes that share the frames."""
     snapshot_every: int = 25
     """Frames of each process from one snapshot to the next: what a killed run has to do again at most."""
+    detections: Path | None = None
+    """Masks of a detector, not those beside the frames: a BOP detections file, or a folder of NOCS's."""
+    min_score: float = 0.0
+    """Leave out detections with a lower score."""
     score: bool = False
     """Score the stream against the labels in the report, where there are any; they have no other part."""
 
 
 @dataclass(frozen=True)
 class Predict:
-    """Estimate every object of a split from its ground-truth visible mask, into a file."""
+    """Estimate every object of a split from its ground-truth visible mask, or a detector's, into a file."""
 
     dataset: Path
     """Data set in BOP's, SPE3R's or NOCS's layout."""
@@ -128,6 +132,12 @@ class Predict:
     """Name of a bundled model or a checkpoint folder."""
     frames: int | None = None
     """Only the first so many frames."""
+    targets: Path | None = None
+    """BOP's targets (test_targets_bop19.json): only the frames that it names."""
+    detections: Path | None = None
+    """Masks of a detector instead of the labels': a BOP detections file, or a folder of NOCS's."""
+    min_score: float = 0.0
+    """Leave out detections with a lower score."""
     tracks: str | None = None
     """Let the frames of a scene help one another: auto, or a JSON file of names per frame and mask."""
     correct: str = "default"
@@ -148,6 +158,10 @@ class Score:
     """Names of the protocols; docs/evaluation.md says what each measures."""
     out: Path | None = None
     """Folder for the scores; the predictions' unless given."""
+    detections: Path | None = None
+    """The detections that the predictions were made from, where they were."""
+    targets: Path | None = None
+    """BOP's targets (test_targets_bop19.json): only the frames that it names, in bop only those objects."""
     predicted_frames_only: bool = False
     """Leave out frames that were not predicted, instead of counting their objects as failures."""
 

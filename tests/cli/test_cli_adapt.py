@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 from command import Command, refused
+from detections_file import true_detections, write_detections
+
+from crisp.data.bop import BopDataset
 
 RECIPE = """
 correct = "{corrector}"
@@ -42,11 +45,17 @@ def recipe(tmp_path: Path) -> Path:
 def test_a_run_leaves_a_model_and_a_page(
     crisp_command: Command, bop_root: Path, flat_checkpoint: Path, recipe: Path, tmp_path: Path
 ) -> None:
-    out = tmp_path / "run"
+    """From a detector's masks, of which one is of no label: it is looked at, and has no score."""
+    out, dataset = tmp_path / "run", BopDataset(bop_root, "train")
+    entries = true_detections(dataset)
+    entries[0]["category_id"] = 2
+    found = write_detections(tmp_path / "found.json", entries)
     where = ("--dataset", bop_root, "--split", "train", "--weights", flat_checkpoint, "--frames", "2")
-    said = crisp_command("adapt", *where, "--recipe", recipe, "--out", out, "--score")
+    masks = ("--detections", found, "--min-score", "0.5")
+    said = crisp_command("adapt", *where, *masks, "--recipe", recipe, "--out", out, "--score")
     assert said.code == 0 and f"checkpoint: {out / 'checkpoint'}" in said.out, said
     page = (out / "report.html").read_text()
+    assert "<th>masks</th><td>found.json" in page
     assert "for the scores alone" in page and ", never trained on" in page
     assert "<th>frames</th><td>2" in page and "<th>objects looked at</th><td>4" in page
     refused(crisp_command("adapt", *where, "--recipe", "default", "--out", out), "another recipe")
@@ -59,6 +68,7 @@ def test_a_run_leaves_a_model_and_a_page(
         (("--split", "train", "--recipe", "nothing"), ("no adaptation recipe", "nothing")),
         (("--split", "train", "--weights", "nothing"), ("nothing",)),
         (("--split", "train", "--processes", "0"), ("processes",)),
+        (("--split", "train", "--detections", "nowhere.json"), ("nowhere.json",)),
     ],
 )
 def test_mistakes(

@@ -8,6 +8,7 @@ from typing import get_args
 
 import pytest
 from command import Command, refused
+from detections_file import true_detections, write_detections
 
 from crisp.config import ProtocolName
 from crisp.data.bop import BopDataset
@@ -62,6 +63,35 @@ def test_predict_once_score_many(
     assert crisp_command("evaluate", "figure", "12", *options).code == 0
     assert crisp_command("evaluate", "figure", "13", *given, "--rows", "1", "--out", grid).code == 0
     assert curves.is_file() and grid.is_file()
+
+
+def test_targets_and_detections(
+    crisp_command: Command, predictions: Path, bop_root: Path, flat_checkpoint: Path, tmp_path: Path
+) -> None:
+    """Two of twelve objects are asked for, and one detection is sure enough."""
+    dataset, targets = BopDataset(bop_root, "train"), tmp_path / "targets.json"
+    said = [{"scene_id": 0, "im_id": 0, "obj_id": i, "inst_count": 1} for i in (1, 2)]
+    targets.write_text(json.dumps(said))
+    given = ("--dataset", bop_root, "--split", "train", "--targets", targets, "--protocols", "bop")
+    told = crisp_command("evaluate", "score", "--predictions", predictions, *given)
+    assert told.code == 0 and "2 labelled objects, 0 without an estimate" in told.out, told
+    found = write_detections(tmp_path / "found.json", true_detections(dataset))
+    out, where = tmp_path / "out", ("--dataset", bop_root, "--split", "train", "--targets", targets)
+    options = (
+        "--weights",
+        flat_checkpoint,
+        "--correct",
+        "none",
+        "--detections",
+        found,
+        "--min-score",
+        "0.85",
+    )
+    told = crisp_command("evaluate", "predict", *where, *options, "--out", out)
+    assert told.code == 0, told
+    refused(crisp_command("evaluate", "score", "--predictions", out, *given), "give --detections")
+    told = crisp_command("evaluate", "score", "--predictions", out, *given, "--detections", found)
+    assert told.code == 0 and "2 labelled objects, 1 without an estimate" in told.out, told
 
 
 def test_tables_and_figures_that_are_none(crisp_command: Command, tmp_path: Path) -> None:

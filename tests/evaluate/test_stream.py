@@ -37,5 +37,5 @@ def test_the_truth_is_perfect_and_a_shift_costs_at_most_itself(bop_root: Path) -
 def test_a_mask_without_a_label_is_named(bop_root: Path) -> None:
     dataset = BopDataset(bop_root, "train")
     line = {"event": "label", "frame": dataset.keys[0].frame_id, "detection": 9}
-    with pytest.raises(InputError, match="no label for mask 9"):
+    with pytest.raises(InputError, match="has no mask 9"):
         stream_scores(dataset, [line])

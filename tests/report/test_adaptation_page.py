@@ -9,7 +9,7 @@ import pytest
 from fake_stages import FRAME, TRIANGLE
 
 from crisp.errors import InputError
-from crisp.report.adaptation import BeforeAfter, write_adaptation_report
+from crisp.report.adaptation import BeforeAfter, guard_course, write_adaptation_report
 from crisp.types import Result
 
 
@@ -25,13 +25,29 @@ def label(number: int, fate: str, *, certified: bool) -> dict[str, object]:
     }
 
 
+def check(
+    step: int, *, share: float, residual_m: float | None, share_start: float, residual_start_m: float
+) -> dict[str, object]:
+    return {
+        "event": "guard",
+        "step": step,
+        "objects": 2,
+        "certified_share": share,
+        "median_residual_m": residual_m,
+        "certified_share_start": share_start,
+        "median_residual_m_start": residual_start_m,
+    }
+
+
 LINES = [
     *(
         label(n, "guard" if n < 2 else "queued" if n % 2 else "not certified", certified=n % 2 == 1)
         for n in range(8)
     ),
     {"event": "step", "step": 1, "pnc": 0.1, "code": 0.2, "labels": 2},
-    {"event": "guard", "step": 1, "objects": 2, "certified_share": 0.5, "median_residual_m": None},
+    {"event": "dropped", "frame": "000001/000000", "detection": 1},
+    check(1, share=0.5, residual_m=None, share_start=0.75, residual_start_m=0.004),
+    check(3, share=0.8, residual_m=0.003, share_start=0.7, residual_start_m=0.005),
     {"event": "roll-back", "step": 1, "reasons": ["the median residual rose <much>."], "stopped": False},
     {"event": "frame", "frame": "000002/000001", "message": "cannot read it."},
 ]
@@ -48,6 +64,7 @@ def test_it_tells_what_the_log_tells(tmp_path: Path) -> None:
     for row in (
         "frames</th><td>4",
         "pseudo-labels</th><td>3",
+        "of these dropped from a full queue</th><td>1",
         "not certified</th><td>3",
         "roll-backs</th><td>1",
     ):
@@ -57,6 +74,16 @@ def test_it_tells_what_the_log_tells(tmp_path: Path) -> None:
     assert page.count("data:image/png") == 2 and page.count("data:image/jpeg") == 2
     assert "http" not in page.replace("http-equiv", ""), "it needs nothing from elsewhere"
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_the_guards_chart_begins_with_the_weights_that_came_in() -> None:
+    """At step 0 stands what they measured on the first check's objects; beside each check, on its own."""
+    share, residual = (guard_course(LINES, name) for name in ("certified_share", "median_residual_m"))
+    assert share.steps.tolist() == residual.steps.tolist() == [0, 1, 3]
+    assert share.values.tolist() == [0.75, 0.5, 0.8] and share.source.tolist() == [0.75, 0.75, 0.7]
+    assert residual.values.tolist() == [0.004, np.inf, 0.003]
+    assert residual.source.tolist() == [0.004, 0.004, 0.005]
+    assert share.undone.tolist() == [False, True, False]
 
 
 def test_a_log_without_objects_is_refused(tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ from jaxtyping import Bool, Float
 from crisp.data.bop_detections import Target, read_targets
 from crisp.data.bop_models import MM_PER_M, BopModels, entries_by_id
 from crisp.data.dataset import Dataset, FrameKey, Instance, KnownObject, Listed, list_scenes
-from crisp.errors import InputError
+from crisp.errors import InputError, ObjectFailure
 from crisp.frame_files import CameraEntry, assemble_frame, camera_entry, numbers, read_mask
-from crisp.types import Frame
+from crisp.types import Detection, Frame
 
 COLOUR_FOLDERS = ("rgb", "gray")
 COLOUR_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
@@ -158,9 +158,14 @@ class BopDataset(Dataset):
         """
         return read_mask(self._scene(key).mask_path(key.im_id, index, visible=visible))
 
-    def mask_indices(self, key: FrameKey) -> tuple[int, ...]:
-        """Numbers of the masks that lie there for a frame; opens neither them nor any label."""
-        return self._scene(key).mask_indices(key.im_id)
+    def given_masks(self, key: FrameKey) -> tuple[Detection | ObjectFailure, ...]:
+        """The masks that lie there for a frame, found by their names."""
+        return tuple(self.detection(key, index) for index in self._scene(key).mask_indices(key.im_id))
+
+    def labels_of_given_masks(self, key: FrameKey) -> tuple[int | None, ...]:
+        """A mask's name has its label's number."""
+        count, indices = len(self.instances(key)), self._scene(key).mask_indices(key.im_id)
+        return tuple(index if index < count else None for index in indices)
 
     @property
     def object_ids(self) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ Formats: https://bop.felk.cvut.cz/challenges and, for the masks, COCO's run-leng
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,28 +41,66 @@ def read_targets(path: Path) -> tuple[Target, ...]:
     return tuple(sorted(_target(entry, f"target {i} in {path}") for i, entry in enumerate(_entries(path))))
 
 
-def read_detections(path: Path) -> dict[FrameKey, tuple[Detection | ObjectFailure, ...]]:
-    """Detections with masks, by frame, in the file's order.
+class BopDetections:
+    """A detections file: parsed at once, masks decoded when a frame is asked for.
 
-    Returns:
-        For each detection its mask, object id (`category_id`) and score; a mask that is damaged is the
-        trouble of that detection alone.
+    Attributes:
+        faults: a sentence for each entry that says neither scene nor image; the others are there.
+        sha256: of the file.
+
+    Raises:
+        InputError: the file is missing or not of that form.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._frames: dict[FrameKey, list[tuple[str, dict[str, Any]]]] = {}
+        faults = []
+        for index, entry in enumerate(_entries(path)):
+            source = f"detection {index} in {path}"
+            try:
+                scene_id, im_id = _whole(entry, ("scene_id", "image_id"), source)
+            except InputError as error:
+                faults.append(str(error))
+                continue
+            self._frames.setdefault(FrameKey(scene_id, im_id), []).append((source, entry))
+        self.faults = tuple(faults)
+        self.sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+
+    @property
+    def keys(self) -> tuple[FrameKey, ...]:
+        """Frames with detections, in the file's order."""
+        return tuple(self._frames)
+
+    def of(self, key: FrameKey, *, min_score: float = 0.0) -> tuple[Detection | ObjectFailure, ...]:
+        """A frame's detections with at least that score, in the file's order.
+
+        For each its mask, object id (`category_id`) and score; what is damaged is the trouble of that
+        detection alone.
+        """
+        entries = self._frames.get(key, ())
+        found = [_detection(entry, source, min_score) for source, entry in entries]
+        return tuple(one for one in found if one is not None)
+
+
+def read_detections(path: Path) -> dict[FrameKey, tuple[Detection | ObjectFailure, ...]]:
+    """All detections with masks, by frame, in the file's order: for files that fit into memory.
 
     Raises:
         InputError: the file is missing, not of that form, or says of an entry neither scene nor image.
     """
-    found: dict[FrameKey, list[Detection | ObjectFailure]] = {}
-    for index, entry in enumerate(_entries(path)):
-        source = f"detection {index} in {path}"
-        scene_id, im_id = _whole(entry, ("scene_id", "image_id"), source)
-        found.setdefault(FrameKey(scene_id, im_id), []).append(_detection(entry, source))
-    return {key: tuple(detections) for key, detections in found.items()}
+    found = BopDetections(path)
+    if found.faults:
+        raise InputError(found.faults[0])
+    return {key: found.of(key) for key in found.keys}
 
 
-def _detection(entry: dict[str, Any], source: str) -> Detection | ObjectFailure:
+def _detection(entry: dict[str, Any], source: str, min_score: float) -> Detection | ObjectFailure | None:
+    """None where the score is too low."""
     try:
-        (object_id,) = _whole(entry, ("category_id",), source)
         score = float(numbers([entry.get("score")], count=1, what=f"score of {source}")[0])
+        if score < min_score:
+            return None
+        (object_id,) = _whole(entry, ("category_id",), source)
         return Detection(decode_mask(entry.get("segmentation"), source), object_id=object_id, score=score)
     except InputError as error:
         return ObjectFailure("mask_unreadable", str(error))

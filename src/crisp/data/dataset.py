@@ -108,6 +108,16 @@ class Dataset(ABC):
     def faults(self) -> tuple[str, ...]:
         """A sentence for each scene whose frames cannot be listed; the others are in `keys`."""
 
+    @property
+    def bare_keys(self) -> tuple[FrameKey, ...]:
+        """All frames that can be loaded, labelled or not, sorted; `keys` where the set does not tell."""
+        return self.keys
+
+    @property
+    def bare_faults(self) -> tuple[str, ...]:
+        """A sentence for each scene that `bare_keys` lacks."""
+        return self.faults
+
     @abstractmethod
     def load_frame(self, key: FrameKey) -> Frame:
         """Images and camera of a frame."""
@@ -140,6 +150,17 @@ class Dataset(ABC):
             return Detection(self.mask(key, index), object_id=object_id)
         except InputError as error:
             return ObjectFailure("mask_unreadable", str(error))
+
+    @abstractmethod
+    def given_masks(self, key: FrameKey) -> tuple[Detection | ObjectFailure, ...]:
+        """The visible masks that lie beside a frame, for estimates without labels: none is opened."""
+
+    @abstractmethod
+    def labels_of_given_masks(self, key: FrameKey) -> tuple[int | None, ...]:
+        """For each of `given_masks` the index of its label, None where it is of no labelled object.
+
+        This opens the labels: for scores, after the fact.
+        """
 
     @property
     @abstractmethod

@@ -26,7 +26,8 @@ def layout_of(root: str | Path) -> Layout:
     if (root / "splits.csv").is_file():
         return "spe3r"
     nocs = [root / name for names in FRAME_FOLDERS.values() for name in names]
-    if any(any(folder.glob("*/*_meta.txt")) for folder in nocs if folder.is_dir()):
+    names = ("*/*_meta.txt", "*/*_color.png")  # frames without labels have no meta file
+    if any(any(folder.glob(name)) for folder in nocs if folder.is_dir() for name in names):
         return "nocs"
     if (
         any(root.glob("*/*/scene_camera.json"))

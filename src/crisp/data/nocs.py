@@ -21,6 +21,7 @@ from crisp.data.nocs_files import (
     MetaLine,
     Split,
     camera_of,
+    instance_ids,
     is_real,
     read_coordinates,
     read_depth_m,
@@ -29,9 +30,9 @@ from crisp.data.nocs_files import (
 )
 from crisp.data.nocs_models import NocsModels, model_id
 from crisp.data.nocs_poses import NocsPose, fitted_pose, released_poses
-from crisp.errors import InputError, naming
+from crisp.errors import InputError, ObjectFailure, naming
 from crisp.frame_files import read_colour
-from crisp.types import Frame
+from crisp.types import Detection, Frame
 
 FRAME_FOLDERS: dict[Split, tuple[str, ...]] = {
     "camera_train": ("camera/train", "CAMERA/train", "camera_train"),
@@ -96,6 +97,16 @@ class NocsDataset(Dataset):
             f"{self.folder} has no frame: each has an NNNN_color.png and an NNNN_meta.txt."
         )
 
+    @cached_property
+    def bare_keys(self) -> tuple[FrameKey, ...]:
+        """All frames that have a colour image, whether or not a meta file says what is in it."""
+        return tuple(sorted(FrameKey(s, i) for s in self._scenes for i in self._numbers(s, "color.png")))
+
+    @property
+    def bare_faults(self) -> tuple[str, ...]:
+        """None: an image without a meta file is there all the same."""
+        return ()
+
     @property
     def faults(self) -> tuple[str, ...]:
         """A sentence for each scene with images that lack their meta file."""
@@ -150,6 +161,18 @@ class NocsDataset(Dataset):
             )
         return read_instance_ids(self._path(key, "mask.png")) == ids[index]
 
+    def given_masks(self, key: FrameKey) -> tuple[Detection | ObjectFailure, ...]:
+        """One for each id in the mask picture, rising; which are of no category, only the meta file says."""
+        ids = read_instance_ids(self._path(key, "mask.png"))
+        return tuple(Detection(ids == number) for number in instance_ids(ids))
+
+    def labels_of_given_masks(self, key: FrameKey) -> tuple[int | None, ...]:
+        """None for things of no category, and for objects without a pose."""
+        place = {number: index for index, number in enumerate(self._read_labels(key).ids)}
+        return tuple(
+            place.get(number) for number in instance_ids(read_instance_ids(self._path(key, "mask.png")))
+        )
+
     @property
     def object_ids(self) -> tuple[int, ...]:
         """The models whose files are there; an id is its name's checksum."""
@@ -169,9 +192,10 @@ class NocsDataset(Dataset):
 
     @cached_property
     def labels_digest(self) -> str:
-        """SHA-256 over the meta files and the released poses."""
-        truths = [path for key in self.keys if (path := self._truth_path(key)) is not None]
-        return files_digest([*(self._path(key, "meta.txt") for key in self.keys), *truths])
+        """SHA-256 over the meta files and the released poses; also of a split that has none."""
+        keys = [key for key in self.bare_keys if self._path(key, "meta.txt").is_file()]
+        truths = [path for key in keys if (path := self._truth_path(key)) is not None]
+        return files_digest([*(self._path(key, "meta.txt") for key in keys), *truths])
 
     @cached_property
     def _models(self) -> NocsModels:

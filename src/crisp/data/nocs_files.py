@@ -95,6 +95,11 @@ def read_instance_ids(path: Path) -> UInt8[np.ndarray, "h w"]:
     return values if values.ndim == 2 else np.ascontiguousarray(values[..., 0])
 
 
+def instance_ids(ids: UInt8[np.ndarray, "h w"]) -> tuple[int, ...]:
+    """The instances that have a pixel, rising."""
+    return tuple(int(number) for number in np.unique(ids) if number != BACKGROUND)
+
+
 def read_coordinates(path: Path) -> Float[np.ndarray, "h w 3"]:
     """NOCS coordinates about the box's centre, -0.5 to 0.5 in units of the box's diagonal, y up.
 

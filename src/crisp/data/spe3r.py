@@ -22,12 +22,12 @@ from scipy.spatial.transform import Rotation
 from crisp.data.dataset import Dataset, FrameKey, Instance, KnownObject, Listed, files_digest, list_scenes
 from crisp.data.model_files import read_surface
 from crisp.data.rendered_depth import DepthCache
-from crisp.errors import InputError, naming
+from crisp.errors import InputError, ObjectFailure, naming
 from crisp.frame_files import numbers, read_colour, read_json, read_mask
 from crisp.geometry.camera import Camera
 from crisp.geometry.points import diameter
 from crisp.objects import Symmetries
-from crisp.types import Frame
+from crisp.types import Detection, Frame
 
 SPLITS = ("train", "validation", "test")
 DROPPED = frozenset({"aquarius_ud"})  # by the paper's code, too
@@ -108,6 +108,14 @@ class Spe3rDataset(Dataset):
         if index != 0:
             raise InputError(f"image {key.frame_id} of {self.root} has one object, no number {index}.")
         return read_mask(self._mask_path(key))
+
+    def given_masks(self, key: FrameKey) -> tuple[Detection | ObjectFailure, ...]:
+        """The satellite's. Where depth is rendered, the labels are opened for the depth, by `load_frame`."""
+        return (self.detection(key, 0),)
+
+    def labels_of_given_masks(self, key: FrameKey) -> tuple[int | None, ...]:
+        """The one label."""
+        return (0,)
 
     @property
     def object_ids(self) -> tuple[int, ...]:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from crisp.evaluate.case import Case
+from crisp.evaluate.case import Case, Loose
 from crisp.evaluate.object_errors import BopError
-from crisp.evaluate.protocols import LEAST_VISIBLE
+from crisp.evaluate.targets import Choose, visible_enough
 from crisp.evaluate.true_model import TrueModel
 from crisp.geometry.camera import Camera
 from crisp.metrics.bop_errors import (
@@ -25,21 +25,36 @@ from crisp.render.raster import depth_image
 from crisp.types import Frame
 
 
-def score_frame(cases: Sequence[Case], load: Callable[[], Frame]) -> list[BopError | None]:
-    """One record for each target, None for labels that are none (less than 10 % visible).
+def score_frame(
+    cases: Sequence[Case],
+    load: Callable[[], Frame],
+    *,
+    loose: Sequence[Loose] | None = None,
+    choose: Choose = visible_enough,
+) -> list[BopError | None]:
+    """One record for each target, None for labels that are none.
 
-    An estimate may only find a label of the object whose mask it was made from, but any of those. The frame
-    is read only where something was estimated.
+    An estimate may only find a label of its object, but any of those. Of each object as many estimates count
+    as there are targets, the most confident ones. The frame is read only where something was estimated.
+
+    Args:
+        loose: with a detector's masks, estimates that are of no label. A detector does not know of targets,
+            so that estimates of labels that are none count then, too.
+        choose: which labels are targets.
     """
-    targets = [k for k, case in enumerate(cases) if not case.instance.visib_fract < LEAST_VISIBLE]
+    targets = choose(cases)
     found: list[BopError | None] = [None] * len(cases)
     if not targets:
         return found
-    estimated = any(cases[k].T is not None for k in targets)
+    extra: list[Case | Loose] = []
+    if loose is not None:
+        extra = [*(case for k, case in enumerate(cases) if k not in targets and case.T is not None), *loose]
+    estimated = extra or any(cases[k].T is not None for k in targets)
     view = _View(load()) if estimated else None
     for object_id in {cases[k].instance.object_id: None for k in targets}:
         members = [k for k in targets if cases[k].instance.object_id == object_id]
-        for k, error in zip(members, _object([cases[k] for k in members], view), strict=True):
+        said = [one for one in extra if _object_id(one) == object_id]
+        for k, error in zip(members, _object([cases[k] for k in members], said, view), strict=True):
             found[k] = error
     return found
 
@@ -56,9 +71,14 @@ class _View:
         return depth_image(truth.model.mesh, T, self.camera) * self._stretch
 
 
-def _object(cases: Sequence[Case], view: _View | None) -> list[BopError]:
+def _object_id(one: Case | Loose) -> int | None:
+    return one.instance.object_id if isinstance(one, Case) else one.object_id
+
+
+def _object(cases: Sequence[Case], extra: Sequence[Case | Loose], view: _View | None) -> list[BopError]:
     """All targets of one object in a frame."""
-    said = sorted((c for c in cases if c.T is not None), key=lambda c: -_confidence(c))
+    estimates: list[Case | Loose] = [*(c for c in cases if c.T is not None), *extra]
+    said = sorted(estimates, key=lambda c: -c.confidence)[: len(cases)]
     if not said or view is None:
         return [BopError(0.0, 0.0, 0.0, np.inf, np.inf) for _ in cases]
     truth = cases[0].truth
@@ -78,11 +98,9 @@ def _object(cases: Sequence[Case], view: _View | None) -> list[BopError]:
     return records
 
 
-def _confidence(case: Case) -> float:
-    return 0.0 if case.predicted is None else case.predicted.confidence
-
-
-def _vsd_errors(said: Sequence[Case], cases: Sequence[Case], view: _View) -> Float[np.ndarray, "p g k"]:
+def _vsd_errors(
+    said: Sequence[Case | Loose], cases: Sequence[Case], view: _View
+) -> Float[np.ndarray, "p g k"]:
     truth = cases[0].truth
     labels = [view.distance_m(truth, c.instance.T_camera_object) for c in cases]
     rows = []
@@ -108,7 +126,7 @@ def _within(
 
 
 def _vertex_errors(
-    said: Sequence[Case], cases: Sequence[Case], camera: Camera
+    said: Sequence[Case | Loose], cases: Sequence[Case], camera: Camera
 ) -> tuple[Float[np.ndarray, "p g"], Float[np.ndarray, "p g"]]:
     """MSSD in metres and MSPD in pixels."""
     truth = cases[0].truth

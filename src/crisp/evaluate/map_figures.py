@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from crisp.evaluate.object_errors import Box
-from crisp.evaluate.score_rows import Figure, ObjectScore
+from crisp.evaluate.score_rows import Figure, ObjectScore, Surplus
 from crisp.metrics.boxes import Boxes
 from crisp.metrics.nocs_map import (
     IOU_THRESHOLDS,
@@ -32,10 +32,15 @@ def map_figures(
     *,
     prefix: str,
     variant: Variant,
+    surplus: Sequence[Surplus] = (),
 ) -> list[Figure]:
-    """mAP at each threshold in percent, and (original) the share of labels that its poses leave out."""
+    """mAP at each threshold in percent, and (original) the share of labels that its poses leave out.
+
+    Args:
+        surplus: estimates that are of no label.
+    """
     scored = [row for row in rows if row.boxes is not None]
-    matches = matched(scored, variant)
+    matches = matched(scored, variant, surplus=surplus)
     values = PERCENT * mean_average_precision(matches)[0]
     bounds = None if frames is None else PERCENT * _intervals(matches)
     names = [f"{prefix}IoU {100 * t:g}" for t in IOU_THRESHOLDS]
@@ -51,21 +56,27 @@ def _interval(bounds: Float[np.ndarray, "2 k"] | None, k: int) -> tuple[float, f
     return None if bounds is None else (float(bounds[0, k]), float(bounds[1, k]))
 
 
-def matched(rows: Sequence[ObjectScore], variant: Variant) -> Matches:
-    """All rows' estimates matched to all rows' labels. An estimate has the category of its mask's label."""
+def matched(rows: Sequence[ObjectScore], variant: Variant, *, surplus: Sequence[Surplus] = ()) -> Matches:
+    """All estimates matched to all rows' labels. An estimate has the category of its mask's label; one that
+    is of no label has that of its detector."""
     pairs = [row.boxes for row in rows if row.boxes is not None]
-    frame = np.unique([row.frame_id for row in rows], return_inverse=True)[1]
-    category = np.unique([row.kind for row in rows], return_inverse=True)[1]
+    loose = [one for one in surplus if one.box is not None]
+    everything: list[ObjectScore | Surplus] = [*rows, *loose]
+    frame = np.unique([one.frame_id for one in everything], return_inverse=True)[1]
+    category = np.unique([one.kind for one in everything], return_inverse=True)[1]
     said = [k for k, pair in enumerate(pairs) if pair.estimate is not None]
+    said += range(len(rows), len(everything))
+    boxes = [pair.estimate for pair in pairs if pair.estimate is not None]
+    boxes += [one.box for one in loose if one.box is not None]
+    count = len(rows)
     labels = NocsLabels(
-        _boxes([pair.truth for pair in pairs]), frame, category, np.array([pair.free for pair in pairs])
+        _boxes([pair.truth for pair in pairs]),
+        frame[:count],
+        category[:count],
+        np.array([pair.free for pair in pairs]),
     )
-    estimates = NocsEstimates(
-        _boxes([pair.estimate for pair in pairs if pair.estimate is not None]),
-        frame[said],
-        category[said],
-        np.array([rows[k].confidence for k in said], dtype=np.float64),
-    )
+    confidence = np.array([everything[k].confidence for k in said], dtype=np.float64)
+    estimates = NocsEstimates(_boxes(boxes), frame[said], category[said], confidence)
     return match(labels, estimates, variant, axis=pairs[0].upright)
 
 
@@ -78,7 +89,7 @@ def _boxes(boxes: Sequence[Box]) -> Boxes:
 
 def _intervals(matches: Matches) -> Float[np.ndarray, "2 k"]:
     """95 % percentile intervals: whole frames drawn with replacement, matched once and weighted."""
-    frames = int(matches.labels.frame.max()) + 1
+    frames = int(max(matches.labels.frame.max(), matches.estimates.frame.max(initial=0))) + 1
     drawn = np.random.default_rng(SEED).integers(frames, size=(DRAWS, frames))
     values = [
         mean_average_precision(matches, _weights(drawn[k : k + PORTION], frames))

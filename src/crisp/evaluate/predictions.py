@@ -93,7 +93,7 @@ def frames_of(predictions: Predictions, dataset: Dataset) -> dict[str, FrameKey]
     Raises:
         InputError: it lacks one of them.
     """
-    known = {key.frame_id: key for key in dataset.keys}
+    known = {key.frame_id: key for key in dataset.bare_keys}
     if strangers := sorted(set(predictions.frames) - set(known)):
         raise InputError(
             f"the predictions hold frame {strangers[0]}, which split '{dataset.split}' of {dataset.root} "

@@ -1,7 +1,8 @@
 """Scores a predictions folder against a data set's labels (method.md, section 9).
 
 Detection i of a frame is its i-th label whose mask was given: those with at least the `min_visib_fract` that
-the run's settings name (0 where they name none). A label without an estimate, because its frame or object is
+the run's settings name (0 where they name none). With a detector's masks it is the label whose mask it
+overlaps. A label without an estimate, because its frame or object is
 missing or has a status other than ok, has infinite errors; nothing is left out.
 """
 
@@ -15,14 +16,17 @@ from typing import Any
 
 import crisp
 from crisp.data.dataset import Dataset, FrameKey
+from crisp.data.detected_masks import DetectedMasks
 from crisp.data.layouts import layout_of, open_dataset
 from crisp.errors import InputError
 from crisp.evaluate.conventions import CONVENTIONS, Conventions
+from crisp.evaluate.detections import MATCHING, detections_of
 from crisp.evaluate.predictions import Predictions, frames_of, read_predictions
 from crisp.evaluate.protocols import DEFAULT, SEED, Protocol, checked, settings_of
 from crisp.evaluate.score_files import check_settings, write_scores
-from crisp.evaluate.score_frame import FrameScorer
+from crisp.evaluate.score_frame import FrameScorer, FrameScores
 from crisp.evaluate.score_table import Scores
+from crisp.evaluate.targets import Targets, targets_of, visible_enough
 from crisp.progress import track
 
 
@@ -35,6 +39,8 @@ def score(
     out: Path | None = None,
     predicted_frames_only: bool = False,
     progress: bool = False,
+    detections: Path | None = None,
+    targets: Path | None = None,
 ) -> Scores:
     """Score estimates of a split of a data set, in whichever layout: `score_set` of its reader.
 
@@ -49,6 +55,8 @@ def score(
         out=out,
         predicted_frames_only=predicted_frames_only,
         progress=progress,
+        detections=detections,
+        targets=targets,
     )
 
 
@@ -61,6 +69,8 @@ def score_set(
     out: Path | None = None,
     predicted_frames_only: bool = False,
     progress: bool = False,
+    detections: Path | None = None,
+    targets: Path | None = None,
 ) -> Scores:
     """Score estimates of a split of any layout; write `scores.json`, `.md`, `.csv` and BOP's results CSV.
 
@@ -68,41 +78,65 @@ def score_set(
 
     Args:
         predictions_dir: with `results.json`.
-        dataset: with the labels and the true models.
-        conventions: of the data set's layout.
+        dataset, conventions: with the labels and the true models; of its layout.
         out: where the files go; beside the predictions unless given.
         predicted_frames_only: leave out frames that `results.json` does not name (part of a split).
         progress: show a bar.
+        detections: those that the predictions were made from, where they were.
+        targets: BOP's targets file: only the frames that it names, and in `bop` the objects.
 
     Raises:
-        InputError: an unknown protocol, predictions that do not belong to the data set, or scores in the
-            folder that were made with other settings.
+        InputError: an unknown protocol, predictions that do not belong to the data set or to the detections,
+            targets that do not, or scores in the folder that were made with other settings.
     """
     asked, predictions = checked(protocols), read_predictions(predictions_dir)
+    found_by = detections_of(predictions.settings, dataset, detections)
+    wanted = None if targets is None else targets_of(targets, dataset)
     settings = _settings(dataset, predictions, asked, predicted_frames_only=predicted_frames_only)
     settings |= {"unit": conventions.unit, "upright_axis": "xyz"[conventions.upright]}
+    settings |= _chosen(found_by, wanted)
     out = out or predictions_dir
     check_settings(out, settings)
-    keys = _keys(dataset, predictions, predicted_frames_only)
-    scorer = FrameScorer(dataset, predictions, frozenset(asked), conventions=conventions)
-    # Trees and matrices leave the interpreter's lock alone, so threads are worth their while; order is kept.
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        found = pool.map(lambda key: list(scorer.frame(key)), keys)
-        shown = track(found, "scoring", total=len(keys)) if progress else found
-        rows = [row for frame in shown for row in frame]
+    scorer = FrameScorer(
+        dataset,
+        predictions,
+        frozenset(asked),
+        conventions=conventions,
+        detections=found_by,
+        choose=visible_enough if wanted is None else wanted.chosen,
+    )
+    keys = _keys(dataset, predictions, predicted_frames_only, wanted=wanted)
+    frames = _scored(scorer, keys, progress=progress)
+    rows = [row for frame in frames for row in frame.objects]
     if not rows:
-        raise InputError(
-            f"{dataset.root} has no labelled object in the frames of split '{dataset.split}' to score."
-        )
+        raise InputError(f"{dataset.root} has no labelled object in split '{dataset.split}' to score.")
     scores = Scores(
         crisp_version=crisp.__version__,
         model_name=predictions.model_name,
         results_sha256=predictions.sha256,
         settings=settings,
         objects=tuple(rows),
+        surplus=tuple(one for frame in frames for one in frame.surplus),
     )
     write_scores(scores, out)
     return scores
+
+
+def _scored(scorer: FrameScorer, keys: Sequence[FrameKey], *, progress: bool) -> list[FrameScores]:
+    # Trees and matrices leave the interpreter's lock alone, so threads are worth their while; order is kept.
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        found = pool.map(scorer.frame, keys)
+        return list(track(found, "scoring", total=len(keys)) if progress else found)
+
+
+def _chosen(detections: DetectedMasks | None, targets: Targets | None) -> dict[str, Any]:
+    """Settings of what is not always there."""
+    said: dict[str, Any] = {}
+    if detections is not None:
+        said |= {"detections": dict(detections.settings), "matching": MATCHING}
+    if targets is not None:
+        said |= {"targets": {"file": targets.file, "sha256": targets.sha256}}
+    return said
 
 
 def _settings(
@@ -137,6 +171,13 @@ def _labels_digest(dataset: Dataset, predictions: Predictions) -> str:
     return digest
 
 
-def _keys(dataset: Dataset, predictions: Predictions, predicted_only: bool) -> list[FrameKey]:
-    known = frames_of(predictions, dataset)
-    return [key for frame_id, key in known.items() if not predicted_only or frame_id in predictions.frames]
+def _keys(
+    dataset: Dataset, predictions: Predictions, predicted_only: bool, *, wanted: Targets | None
+) -> list[FrameKey]:
+    known, labelled = frames_of(predictions, dataset), set(dataset.keys)
+    keys = labelled if wanted is None else labelled & set(wanted.keys)
+    return [
+        key
+        for frame_id, key in known.items()
+        if key in keys and (not predicted_only or frame_id in predictions.frames)
+    ]

@@ -12,7 +12,7 @@ from jaxtyping import Float, Shaped
 from crisp.evaluate.map_figures import map_figures
 from crisp.evaluate.object_errors import SquaredError
 from crisp.evaluate.protocols import AUC_CM, E_SHAPE_AUC, F_SCORE_M
-from crisp.evaluate.score_rows import Figure, ObjectScore
+from crisp.evaluate.score_rows import Figure, ObjectScore, Surplus
 from crisp.metrics.nocs_map import FIXED, ORIGINAL
 from crisp.metrics.scores import auc, bootstrap_interval
 
@@ -21,11 +21,18 @@ Frames = Shaped[np.ndarray, " n"] | None
 """What each object belongs to, for the intervals; None where none are wanted."""
 
 
-def figures(rows: Sequence[ObjectScore], protocols: Iterable[str], *, frames: Frames) -> Iterator[Figure]:
+def figures(
+    rows: Sequence[ObjectScore],
+    protocols: Iterable[str],
+    *,
+    frames: Frames,
+    surplus: Sequence[Surplus] = (),
+) -> Iterator[Figure]:
     """All figures of the protocols, in the order in which they are named.
 
     Args:
         frames: of each row, over which the 95 % intervals are; none are made unless given.
+        surplus: estimates that are of no label, which mAP counts as false.
     """
     makers: dict[str, Callable[[Sequence[ObjectScore], Frames], Iterable[Figure]]] = {
         "add-s": _pose,
@@ -33,8 +40,8 @@ def figures(rows: Sequence[ObjectScore], protocols: Iterable[str], *, frames: Fr
         "chamfer-mm": _shape,
         "spe3r-l1": _l1,
         "nocs-shape": _squared,
-        "nocs-map-original": partial(map_figures, prefix="original ", variant=ORIGINAL),
-        "nocs-map": partial(map_figures, prefix="", variant=FIXED),
+        "nocs-map-original": partial(map_figures, prefix="original ", variant=ORIGINAL, surplus=surplus),
+        "nocs-map": partial(map_figures, prefix="", variant=FIXED, surplus=surplus),
         "bop": _bop,
     }
     for name in protocols:

@@ -16,7 +16,7 @@ from typing import Any
 
 from crisp.errors import InputError
 from crisp.evaluate.score_figures import MM_PER_M
-from crisp.evaluate.score_rows import Figure, ObjectScore, Summary
+from crisp.evaluate.score_rows import Figure, ObjectScore, Summary, Surplus
 from crisp.evaluate.score_table import Scores
 from crisp.frame_files import read_json
 from crisp.whole_files import finite, write_whole
@@ -58,8 +58,9 @@ def write_scores(scores: Scores, folder: Path) -> None:
 def bop_csv(scores: Scores) -> str:
     """BOP's results format: translations in mm, the frame's time in seconds, failed objects left out."""
     lines = ["scene_id,im_id,obj_id,score,R,t,time"]
-    for row in scores.objects:
-        if row.T_camera_object is None:
+    rows: list[ObjectScore | Surplus] = [*scores.objects, *scores.surplus]
+    for row in sorted(rows, key=lambda row: row.frame_id):  # which keeps the order within a frame
+        if row.T_camera_object is None or row.object_id is None:
             continue
         scene_id, im_id = (int(part) for part in row.frame_id.split("/"))
         R = " ".join(map(repr, row.T_camera_object[:3, :3].ravel().tolist()))
@@ -76,13 +77,18 @@ def markdown(scores: Scores) -> str:
         f"# Scores of {scores.model_name} on {scores.settings['dataset']}/{scores.settings['split']}",
         "",
         f"{whole.count} labelled objects, {whole.failed} without an estimate (their errors are infinite). "
-        "Intervals: 95 %, bootstrap over frames.",
+        "Intervals: 95 %, bootstrap over frames." + _surplus(scores),
         "",
     ]
     for protocol in scores.settings["protocols"]:
         lines += _section(protocol, scores.summaries)
     lines.append("Settings: " + ", ".join(f"{key} = {value}" for key, value in scores.settings.items()) + ".")
     return "\n".join(lines) + "\n"
+
+
+def _surplus(scores: Scores) -> str:
+    count = len(scores.surplus)
+    return f" {count} estimates are of no label: bop and nocs-map count them." if count else ""
 
 
 def _section(protocol: str, summaries: Sequence[Summary]) -> list[str]:
@@ -167,6 +173,7 @@ def _json(scores: Scores) -> dict[str, Any]:
         "settings": dict(scores.settings),
         "summaries": [_summary_json(summary) for summary in scores.summaries],
         "objects": [_flat(row) for row in scores.objects],
+        "surplus_estimates": len(scores.surplus),
     }
 
 

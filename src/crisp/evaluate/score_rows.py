@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from crisp.evaluate.object_errors import (
     BopError,
+    Box,
     BoxPair,
     L1Error,
     NormalisedError,
@@ -23,6 +24,7 @@ class ObjectScore:
     """One labelled object.
 
     Args:
+        detection: which of the frame's masks; -1 where a detector has not found the object.
         status: "ok", the estimate's failure, or "missing" where the predictions do not have it.
         confidence: for BOP's results file, and the order in which `bop` and `nocs-map` match.
         frame_seconds: the frame's time, all its objects together.
@@ -48,6 +50,27 @@ class ObjectScore:
     squared: SquaredError | None = None
     boxes: BoxPair | None = None
     bop: BopError | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Surplus:
+    """An estimate from a detection that is of no label: `bop` and `nocs-map` count it.
+
+    Args:
+        object_id: None where the detector names a category alone.
+        name: of that object, empty where it is not known.
+        box: None unless a protocol needs it, or without a mesh.
+    """
+
+    frame_id: str
+    detection: int
+    object_id: int | None
+    name: str
+    kind: str
+    confidence: float
+    frame_seconds: float
+    T_camera_object: Float[np.ndarray, "4 4"]
+    box: Box | None = None
 
 
 @dataclass(frozen=True)

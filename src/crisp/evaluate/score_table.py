@@ -10,18 +10,24 @@ from typing import Any
 import numpy as np
 
 from crisp.evaluate.score_figures import figures
-from crisp.evaluate.score_rows import ObjectScore, Summary
+from crisp.evaluate.score_rows import ObjectScore, Summary, Surplus
 
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """What `score` found. `summaries` begins with all objects, then kinds, then names where they differ."""
+    """What `score` found. `summaries` begins with all objects, then kinds, then names where they differ.
+
+    Args:
+        surplus: estimates from a detector's masks that are of no label; in groups of names those of which the
+            detector names the object.
+    """
 
     crisp_version: str
     model_name: str
     results_sha256: str
     settings: Mapping[str, Any]
     objects: tuple[ObjectScore, ...]
+    surplus: tuple[Surplus, ...] = ()
 
     @cached_property
     def summaries(self) -> tuple[Summary, ...]:
@@ -45,5 +51,6 @@ class Scores:
 
     def _summary(self, group: str, rows: list[ObjectScore], *, intervals: bool) -> Summary:
         frames = np.array([row.frame_id for row in rows]) if intervals else None
-        found = tuple(figures(rows, self.settings["protocols"], frames=frames))
+        surplus = [one for one in self.surplus if group in ("all", one.kind, one.name)]
+        found = tuple(figures(rows, self.settings["protocols"], frames=frames, surplus=surplus))
         return Summary(group, len(rows), sum(row.T_camera_object is None for row in rows), found)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from crisp.errors import InputError
 from crisp.render.overlay import Drawn, overlay
@@ -40,7 +40,8 @@ class BeforeAfter:
 
 
 Errors = Mapping[str, Float[np.ndarray, " n"]]
-"""By curve ("network alone", "corrected"): ADD-S of the log's objects, metres; infinite without estimate."""
+"""By curve ("network alone", "corrected"): ADD-S of the log's objects, metres; infinite without estimate,
+NaN where the truth is not known."""
 
 
 def write_adaptation_report(
@@ -78,6 +79,7 @@ def _counts(lines: Sequence[Line], labels: Sequence[Line]) -> str:
         "frames": frames,
         "objects looked at": len(labels),
         "pseudo-labels": fates["queued"],
+        "of these dropped from a full queue": events["dropped"],
         "not certified": fates["not certified"],
         "kept for the guard": fates["guard"],
         "steps": events["step"],
@@ -126,31 +128,61 @@ def _axes(count: int) -> tuple[Any, Any]:
 def _curve(
     axes: Any, place: np.ndarray, values: np.ndarray, label: str, statistic: Any, *, name: str | None = None
 ) -> None:
-    """A statistic over a sliding window of frames."""
+    """A statistic over a sliding window of frames, of those values that are known (no NaN)."""
     ends = np.arange(min(WINDOW, place[-1] + 1), place[-1] + 2)
-    found = [statistic(values[(place < end) & (place >= end - WINDOW)]) for end in ends]
+    place, values = place[~np.isnan(values)], values[~np.isnan(values)]
+    windows = [values[(place < end) & (place >= end - WINDOW)] for end in ends]
+    found = [statistic(window) if len(window) else np.nan for window in windows]
     axes.plot(ends, np.where(np.isfinite(found), found, np.nan), label=name)
     axes.set_ylabel(label)
     axes.grid(alpha=0.3)
 
 
-def _guard(lines: Sequence[Line]) -> Any:
-    """Both figures at every check; crosses where it rolled back."""
+@dataclass(frozen=True, eq=False)
+class GuardCourse:
+    """One figure of the guard over the steps, from before the first of them.
+
+    Args:
+        steps: 0, and those of the checks.
+        values: of the weights of that step: at 0 those that came in, as the objects of the first check
+            measured them.
+        source: of the same objects as at each check, under the weights that came in; the guard grows.
+        undone: whether the check led to a roll-back.
+    """
+
+    steps: Float[np.ndarray, " n"]
+    values: Float[np.ndarray, " n"]
+    source: Float[np.ndarray, " n"]
+    undone: Bool[np.ndarray, " n"]
+
+
+def guard_course(lines: Sequence[Line], name: str) -> GuardCourse:
+    """Of `certified_share` or `median_residual_m`."""
     checks = [line for line in lines if line["event"] == "guard"]
     undone = {line["step"] for line in lines if line["event"] == "roll-back"}
+    source = [_number(line.get(f"{name}_start")) for line in checks]
+    return GuardCourse(
+        steps=np.array([0.0, *(line["step"] for line in checks)]),
+        values=np.array([source[0], *(_number(line[name]) for line in checks)]),
+        source=np.array([source[0], *source]),
+        undone=np.array([False, *(line["step"] in undone for line in checks)]),
+    )
+
+
+def _guard(lines: Sequence[Line]) -> Any:
+    """Both figures at every check; crosses where it rolled back."""
     figure, axes = _axes(2)
-    steps = np.array([line["step"] for line in checks])
-    bad = np.isin(steps, sorted(undone))
-    residual = MM_PER_M * np.array([_number(line["median_residual_m"]) for line in checks])
-    share = np.array([line["certified_share"] for line in checks])
-    for item, values, label in (
-        (axes[0], share, "certified share"),
-        (axes[1], residual, "median residual, mm"),
+    for item, name, label, unit in (
+        (axes[0], "certified_share", "certified share", 1.0),
+        (axes[1], "median_residual_m", "median residual, mm", MM_PER_M),
     ):
-        item.plot(steps, values, "o-")
-        item.plot(steps[bad], values[bad], "rx", markersize=10)
+        course = guard_course(lines, name)
+        item.plot(course.steps, unit * course.source, "--", color="grey", label="weights that came in")
+        item.plot(course.steps, unit * course.values, "o-", label="weights of that step")
+        item.plot(course.steps[course.undone], unit * course.values[course.undone], "rx", markersize=10)
         item.set(xlabel="steps", ylabel=label)
         item.grid(alpha=0.3)
+    axes[1].legend(fontsize=8)
     return figure
 
 
@@ -160,8 +192,9 @@ def _figure(title: str, figure: Any, caption: str) -> str:
 
 
 def _told(lines: Sequence[Line]) -> str:
-    """Roll-backs and frames that could not be read, in words."""
+    """Roll-backs, and what could not be read, in words."""
     said = [f"step {x['step']}: {' '.join(x['reasons'])}" for x in lines if x["event"] == "roll-back"]
+    said += [x["message"] for x in lines if x["event"] == "fault"]
     said += [f"{x['frame']}: {x['message']}" for x in lines if x["event"] == "frame"]
     if not said:
         return ""
@@ -191,7 +224,10 @@ _COURSE = (
     f"Means and medians over {WINDOW} frames of the stream. The residual is that of the network alone: "
     "how far the measured points lie from its surface, root mean square."
 )
-_GUARD = "Frames of the stream that were never trained on, under the weights of that step; red: rolled back."
+_GUARD = (
+    "Frames of the stream that were never trained on, under the weights of that step and (dashed) the same "
+    "ones under the weights that came in; red: rolled back."
+)
 
 _PAGE = """<!DOCTYPE html>
 <html lang="en">

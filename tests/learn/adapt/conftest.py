@@ -6,12 +6,30 @@ import pytest
 import torch
 from told_stages import Told
 
+from crisp.learn.adapt.recipe import AdaptRecipe, GuardConfig
 from crisp.model import Model
 from crisp.networks.checkpoint import CheckpointInfo
 from crisp.networks.model import CrispNetwork
 from crisp.networks.shape_head import neutral_code
 from crisp.objects import Symmetries
 from crisp.shape.library import ShapeLibrary
+
+CERTIFICATE = """
+[certificate]
+eps_m = 0.2
+quantile = 0.5
+min_points = 1
+"""
+
+
+@pytest.fixture(scope="session")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> AdaptRecipe:
+    """One quick pose step, and a certificate that the flat square passes now and then."""
+    path = tmp_path_factory.mktemp("recipe") / "quick.toml"
+    pose_step = '[corrector.pose_step]\nkind = "Se3Step"\niterations = 2\n'
+    path.write_text(f"[corrector]\nrounds = 1\n{pose_step}{CERTIFICATE}")
+    guard = GuardConfig(every=3, objects=2, least=2, check_every=2)
+    return AdaptRecipe(correct=str(path), passes=2, batch=3, shape_rate=1e-4, pnc_rate=1e-2, guard=guard)
 
 
 @pytest.fixture

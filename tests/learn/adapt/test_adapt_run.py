@@ -13,26 +13,9 @@ from crisp.data.bop import BopDataset
 from crisp.errors import InputError
 from crisp.learn.adapt import run
 from crisp.learn.adapt.audit import read_audit
-from crisp.learn.adapt.recipe import AdaptRecipe, GuardConfig
+from crisp.learn.adapt.recipe import AdaptRecipe
 from crisp.learn.adapt.run import AdaptOptions, adapt, audit_path, given_masks
 from crisp.model import load_model
-
-CERTIFICATE = """
-[certificate]
-eps_m = 0.2
-quantile = 0.5
-min_points = 1
-"""
-
-
-@pytest.fixture(scope="module")
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> AdaptRecipe:
-    """One quick pose step, and a certificate that the flat square passes now and then."""
-    path = tmp_path_factory.mktemp("recipe") / "quick.toml"
-    pose_step = '[corrector.pose_step]\nkind = "Se3Step"\niterations = 2\n'
-    path.write_text(f"[corrector]\nrounds = 1\n{pose_step}{CERTIFICATE}")
-    guard = GuardConfig(every=3, objects=2, least=2, check_every=2)
-    return AdaptRecipe(correct=str(path), passes=2, batch=3, shape_rate=1e-4, pnc_rate=1e-2, guard=guard)
 
 
 def options(root: Path, weights: Path, out: Path) -> AdaptOptions:

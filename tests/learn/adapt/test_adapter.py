@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from told_stages import Told, frame, masks
@@ -99,6 +100,42 @@ def test_no_step_before_the_guard_can_judge(model: Model, told: Told) -> None:
         mine.feed(frame(number), masks())
         steps.append(mine.progress.steps)
     assert steps == [0, 0, 2, 4]  # frames 0 and 2 make the guard's four objects; frame 1's labels have waited
+
+
+def test_what_falls_out_of_a_full_queue_is_said(model: Model, told: Told) -> None:
+    """A guard that never has enough objects: every second frame's 12 labels wait for 8 places, for batches of
+    one."""
+    log = Lines()
+    recipe = AdaptRecipe(batch=1, guard=GuardConfig(every=2, least=99, objects=99))
+    mine = adapter(model, told, log, recipe)
+    for number in range(12):
+        mine.feed(frame(number), masks())
+    queued = [(line["frame"], line["detection"]) for line in log.of("label") if line["fate"] == "queued"]
+    dropped = [(line["frame"], line["detection"]) for line in log.of("dropped")]
+    assert len(queued) == 12 and dropped == queued[:4]
+    mine.finish()
+    left = [tuple(item) for item in log.of("end")[0]["unused"]]
+    assert dropped + left == queued, "every label's end is in the log"
+
+
+def test_the_guards_checks_say_where_they_came_from(model: Model, told: Told) -> None:
+    """The guard's residuals under the weights that came in are those that a new adapter measures."""
+    log = Lines()
+    mine = adapter(model, told, log)
+    for number in range(12):
+        mine.feed(frame(number), masks())
+    mine.finish()
+    checks = log.of("guard")
+    assert [line["objects"] for line in checks] == sorted(line["objects"] for line in checks)
+    start = [line["own_residual_m"] for line in log.of("label") if line["fate"] == "guard"][:2]
+    again = adapter(model, told, Lines())
+    seen = [item for n in (0, 3, 6) for item in again.look(frame(n), detections_of(masks()))]
+    of_source = [item.own_residual_m for item in seen]
+    for line in checks:
+        assert line["certified_share_start"] == 1.0
+        expected = np.median(of_source[: line["objects"]])
+        assert line["median_residual_m_start"] == pytest.approx(expected)
+    assert start == pytest.approx(of_source[:2])
 
 
 def test_worse_weights_are_rolled_back_and_then_it_stops(model: Model, told: Told) -> None:

@@ -18,7 +18,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from crisp.errors import InputError, ObjectFailure
-from crisp.learn.adapt.audit import label_line
+from crisp.learn.adapt.audit import guard_line, label_line
 from crisp.learn.adapt.gathering import gathered
 from crisp.learn.adapt.guard import Measure, compare
 from crisp.learn.adapt.guard_frames import GuardFrame, GuardFrames, measure_of
@@ -121,9 +121,9 @@ class Adapter:
             self._guard_with(GuardFrame(frame, detections, features), seen)
         fates = [self._fate(item, guarded or not learn) for item in seen]
         for item, fate in zip(seen, fates, strict=True):
-            if fate == "queued" and item.label is not None:
-                self._queue.append(Queued(frame.frame_id, item.detection, item.label))
             self._log(label_line(frame.frame_id, item, fate))
+            if fate == "queued" and item.label is not None:
+                self._wait(Queued(frame.frame_id, item.detection, item.label))
         self.progress = replace(self.progress, frames=self.progress.frames + 1)
         self._train()
         return seen
@@ -221,6 +221,13 @@ class Adapter:
         self._updater.load_weights(weights)
         return measure_of(self._look(item.frame, item.detections, item.features))
 
+    def _wait(self, item: Queued) -> None:
+        """Queue a label; where the queue is full, the oldest makes room, and the log says so."""
+        if len(self._queue) == self._queue.maxlen:
+            oldest = self._queue[0]
+            self._log({"event": "dropped", "frame": oldest.frame_id, "detection": oldest.detection})
+        self._queue.append(item)
+
     # -- training ----------------------------------------------------------------------------------
 
     def _train(self) -> None:
@@ -251,9 +258,7 @@ class Adapter:
         now, start, good = (self._everyone(m) for m in (mine, self._guard.start, self._guard.good))
         guard = self.recipe.guard
         against = {name: compare(m, now, guard) for name, m in (("start", start), ("good", good))}
-        line = {"event": "guard", "step": self.progress.steps, "objects": len(now)}
-        line |= {"certified_share": now.certified_share, "median_residual_m": now.median_residual_m}
-        self._log(line | {name: asdict(verdict) for name, verdict in against.items()})
+        self._log(guard_line(self.progress.steps, now, source=start, against=against))
         reasons = [reason for verdict in against.values() for reason in verdict.reasons]
         if not reasons:
             self._good, self._guard.good = self._updater.state(), mine
@@ -269,16 +274,9 @@ class Adapter:
         failures = self.progress.failures + 1
         stopped = failures >= self.recipe.guard.most_failures
         self.progress = replace(self.progress, failures=failures, stopped=stopped)
-        self._log(
-            {
-                "event": "roll-back",
-                "step": self.progress.steps,
-                "reasons": list(reasons),
-                "rates": list(self._updater.rates),
-                "stopped": stopped,
-                "unused": discarded,
-            }
-        )
+        line = {"event": "roll-back", "step": self.progress.steps, "reasons": list(reasons)}
+        line |= {"rates": list(self._updater.rates), "stopped": stopped, "unused": discarded}
+        self._log(line)
 
     def _everyone(self, mine: Measure) -> Measure:
         """The objects of all processes, in the order of their ranks."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from crisp.learn.adapt.guard import Measure, Verdict
 from crisp.learn.adapt.seen import SeenObject
 from crisp.whole_files import finite
 
@@ -64,3 +66,18 @@ def label_line(frame_id: str, item: SeenObject, fate: str) -> dict[str, Any]:
         line |= {name: getattr(item.certificate, name) for name in names}
         line["reasons"] = list(item.certificate.reasons)
     return line
+
+
+def guard_line(step: int, now: Measure, *, source: Measure, against: Mapping[str, Verdict]) -> dict[str, Any]:
+    """A check of the guard.
+
+    Args:
+        now: what its objects measure.
+        source: what the same objects measured under the weights that came in.
+        against: comparisons with other weights, by name.
+    """
+    line: dict[str, Any] = {"event": "guard", "step": step, "objects": len(now)}
+    line |= {"certified_share": now.certified_share, "median_residual_m": now.median_residual_m}
+    line["certified_share_start"] = source.certified_share
+    line["median_residual_m_start"] = source.median_residual_m
+    return line | {name: asdict(verdict) for name, verdict in against.items()}

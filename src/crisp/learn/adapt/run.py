@@ -1,13 +1,11 @@
-"""Adaptation to a BOP split without labels: resumable at any moment, by one process or several."""
+"""Adaptation to a split without labels, in any layout: resumable at any moment, by one process or several."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,11 +16,14 @@ from lightning_fabric import Fabric
 from safetensors.torch import load_file, save_file
 
 import crisp
-from crisp.data.bop import BopDataset, FrameKey
+from crisp.data.dataset import Dataset, FrameKey
+from crisp.data.detected_masks import DetectedMasks
+from crisp.data.layouts import open_dataset
 from crisp.errors import InputError
 from crisp.frame_files import read_json
 from crisp.learn.adapt.adapter import Adapter
 from crisp.learn.adapt.audit import AuditLog
+from crisp.learn.adapt.options import AdaptOptions, claim, mask_source
 from crisp.learn.adapt.recipe import AdaptRecipe
 from crisp.learn.adapt.seen import Features16, Masks
 from crisp.learn.adapt.snapshot import read_snapshot, write_snapshot
@@ -36,29 +37,7 @@ from crisp.refine.calibration_file import write_calibration
 from crisp.results import prepare_folder
 from crisp.types import Frame
 
-RUN_FILE, STATE, FEATURES, CHECKPOINT = "run.json", "state", "features", "checkpoint"
-
-
-@dataclass(frozen=True)
-class AdaptOptions:
-    """Where an adaptation reads and writes.
-
-    Args:
-        dataset, split: BOP frames and masks; no label and no model of it is opened.
-        weights: the model that is adapted: bundled, or a checkpoint folder.
-        out: run folder: audit log, state to resume from, and at the end `checkpoint/`.
-        frames: only the first so many of the split.
-        processes: each takes every so-manieth frame.
-        snapshot_every: frames of each process from one snapshot to the next.
-    """
-
-    dataset: Path
-    split: str
-    weights: str
-    out: Path
-    frames: int | None = None
-    processes: int = 1
-    snapshot_every: int = 25
+STATE, FEATURES, CHECKPOINT = "state", "features", "checkpoint"
 
 
 def adapt(recipe: AdaptRecipe, options: AdaptOptions) -> Path:
@@ -70,9 +49,9 @@ def adapt(recipe: AdaptRecipe, options: AdaptOptions) -> Path:
     if options.processes < 1 or options.snapshot_every < 1 or (options.frames or 1) < 1:
         raise InputError("processes, frames and snapshot_every must be at least 1.")
     prepare_folder(options.out)
-    dataset = BopDataset(options.dataset, options.split)
+    dataset = open_dataset(options.dataset, options.split)
     model = load_model(options.weights)
-    _claim(recipe, options, dataset.keys[: options.frames], model_sha256=model.sha256)
+    claim(recipe, options, dataset, model_sha256=model.sha256)
     if (options.out / CHECKPOINT / JSON_NAME).is_file():
         return options.out / CHECKPOINT
     if options.processes == 1:
@@ -117,8 +96,9 @@ class _Course:
 
     def __init__(self, fabric: Fabric, recipe: AdaptRecipe, options: AdaptOptions, model: Model) -> None:
         self._fabric, self._options, self._model = fabric, options, model
-        self._dataset = BopDataset(options.dataset, options.split)
-        self._keys = self._dataset.keys[: options.frames]
+        self._dataset = open_dataset(options.dataset, options.split)
+        self._masks = mask_source(self._dataset, options)
+        self._keys = self._dataset.bare_keys[: options.frames]
         self._order = _order(len(self._keys), recipe)
         self._keep = recipe.passes > 1
         self._log: AuditLog | None = None
@@ -143,6 +123,15 @@ class _Course:
             # One that can no longer be read ends the run: what it measured would have no counterpart.
             self._adapter.resume(found, [self._read(by_id[name]) for name in found.guard_ids])
         self._log = AuditLog(audit_path(self._options.out, self._fabric.global_rank), length=length)
+        if not mark.is_file() and self._fabric.global_rank == 0:
+            self._name_faults()
+
+    def _name_faults(self) -> None:
+        """What is left out of the whole run."""
+        faults = self._dataset.bare_faults
+        faults += self._masks.faults if isinstance(self._masks, DetectedMasks) else ()
+        for message in faults:
+            self._write({"event": "fault", "message": message})
 
     def run(self) -> None:
         """All rounds that are left, with a snapshot now and then."""
@@ -176,7 +165,7 @@ class _Course:
             return None
 
     def _read(self, key: FrameKey) -> tuple[Frame, Masks]:
-        return self._dataset.load_frame(key), given_masks(self._dataset, key)
+        return self._dataset.load_frame(key), self._masks.masks(key)
 
     def _feature_path(self, key: FrameKey) -> Path:
         return self._options.out / FEATURES / f"{key.scene_id:06d}_{key.im_id:06d}.safetensors"
@@ -226,33 +215,9 @@ def _order(frames: int, recipe: AdaptRecipe) -> list[int]:
     return np.concatenate(passes).tolist()
 
 
-def given_masks(dataset: BopDataset, key: FrameKey) -> Masks:
-    """The masks that lie beside a frame, found by their names: no label is opened."""
-    return [dataset.detection(key, index) for index in dataset.mask_indices(key)]
-
-
-def _claim(
-    recipe: AdaptRecipe, options: AdaptOptions, keys: tuple[FrameKey, ...], *, model_sha256: str
-) -> None:
-    """Write down what this run is, or refuse to go on with another one in its folder."""
-    frames = hashlib.sha256(json.dumps([key.frame_id for key in keys]).encode()).hexdigest()
-    record = {
-        "recipe": asdict(recipe),
-        "dataset": options.dataset.resolve().name,
-        "split": options.split,
-        "frames_sha256": frames,
-        "model_sha256": model_sha256,
-        "processes": options.processes,
-    }
-    path = options.out / RUN_FILE
-    if not path.exists():
-        return write_json(path, record)
-    if read_json(path) != json.loads(json.dumps(record)):
-        raise InputError(
-            f"{options.out} holds an adaptation with another recipe, data set, model or number of processes: "
-            "give another --out or remove it."
-        )
-    return None
+def given_masks(dataset: Dataset, key: FrameKey) -> Masks:
+    """The masks that lie beside a frame: no label is opened."""
+    return list(dataset.given_masks(key))
 
 
 def _save(adapted: Model, source: Model, recipe: AdaptRecipe, options: AdaptOptions) -> None:
