@@ -138,6 +138,20 @@ def test_the_flat_model_finds_flat_squares(flat_model: Model) -> None:
         model.estimate(FRAME, [np.zeros((72, 96, 3), bool)])
 
 
+@pytest.mark.parametrize("correct", ["default", "ycbv-lsq"])
+def test_whoever_calls_in_inference_mode_gets_the_same(flat_model: Model, correct: str) -> None:
+    """The corrector needs gradients, and what a model keeps of its first call it needs for all others."""
+    mask = np.zeros((72, 96), bool)
+    mask[10:30, 12:32] = True
+    model = flat_model.with_correction(correct)
+    with torch.inference_mode():
+        (inside,) = model.estimate(FRAME, [mask])
+        assert torch.is_inference_mode_enabled()
+    (outside,) = model.estimate(FRAME, [mask])
+    assert inside.correction is not None and outside.T_camera_object is not None
+    np.testing.assert_array_equal(inside.T_camera_object, outside.T_camera_object)
+
+
 @pytest.mark.parametrize("corrected", [True, False])
 def test_a_frame_in_which_no_object_has_a_pose(flat_model: Model, corrected: bool) -> None:
     """Predicted points 0.1 m apart, measured ones 10 m: after the registration there is nothing to do."""

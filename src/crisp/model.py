@@ -79,6 +79,7 @@ class Model:
         """Where the network is."""
         return next(self.network.shape_head.parameters()).device
 
+    @torch.inference_mode(False)  # whoever calls it in inference mode: the corrector needs gradients
     def estimate(self, frame: Frame, masks: Sequence[np.ndarray | Detection | ObjectFailure]) -> list[Result]:
         """Pose and shape of each masked object.
 

@@ -1,5 +1,8 @@
 """Registration: known answers, robustness, degenerate inputs, and a plain loop that agrees."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -250,3 +253,21 @@ def test_procrustes_damping_is_what_it_says():
         (slope,) = torch.autograd.grad(tilt(angle, eps), angle)
         # 1 / s becomes s / (s^2 + eps^2): the true slope 1 is short by eps^2 / (s^2 + eps^2), s^2 = 1 / 2.
         assert float(slope) == pytest.approx(1 - eps**2 / (0.5 + eps**2), rel=1e-6, abs=1e-12)
+
+
+def test_a_first_call_in_inference_mode_spoils_no_later_gradient() -> None:
+    """What a library keeps of its first call, it keeps for the process: so in one of its own."""
+    script = """
+import torch
+from crisp.geometry.align import weighted_procrustes
+z = torch.rand(2, 9, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+with torch.inference_mode():
+    first = weighted_procrustes(z.clone(), z.clone(), torch.ones(2, 9, dtype=torch.float64))
+leaf = z.clone().requires_grad_()
+T = weighted_procrustes(leaf, z.flip(-1), torch.ones(2, 9, dtype=torch.float64))
+T.sum().backward()
+assert leaf.grad.isfinite().all() and leaf.grad.abs().max() > 0
+assert torch.allclose(first, torch.eye(4, dtype=torch.float64).expand(2, 4, 4))
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr

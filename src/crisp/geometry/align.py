@@ -104,8 +104,16 @@ def _from_moments(
     # The best rotation ignores the correlation's size; dividing by it makes the damping relative.
     size = correlation.detach().square().sum((-1, -2), keepdim=True).sqrt()
     unit = correlation / size.clamp(min=torch.finfo(size.dtype).tiny ** 0.5)
-    R = roma.special_procrustes(unit, gradient_eps=gradient_eps)
+    R = _nearest_rotation(unit, gradient_eps)
     return from_rotation_translation(R, x_mean - (R @ z_mean.unsqueeze(-1))[..., 0])
+
+
+def _nearest_rotation(M: Float[Tensor, "*b 3 3"], gradient_eps: float) -> Float[Tensor, "*b 3 3"]:
+    if not torch.is_inference_mode_enabled():
+        return roma.special_procrustes(M, gradient_eps=gradient_eps)
+    # roma keeps constants for the whole process: made in inference mode, no gradient could ever use them.
+    with torch.inference_mode(False), torch.no_grad():
+        return roma.special_procrustes(M.clone(), gradient_eps=gradient_eps)
 
 
 def draw_samples(valid: Bool[Tensor, "b n"], config: RegistrationConfig) -> Int[Tensor, "b h s"]:
