@@ -1,8 +1,8 @@
-"""What the three replica experiments share: a set of our own in a published layout, and the documented commands.
+"""What the three replica experiments share: a set of our own in a published layout, and all verbs on it.
 
-Each renders a replica (`crisp synthesise --layout ...`), trains on it (`crisp train`), adapts to its test frames
-without their labels (`crisp adapt`), predicts, scores and prints the paper's table (`crisp evaluate`), every
-command as it is typed, and times them.
+Each renders a replica (`crisp synthesise --layout ...`), trains on it (`crisp train`), adapts to its test
+frames without their labels (`crisp adapt`), predicts, scores and prints the paper's table (`crisp evaluate`):
+every command as it is typed, and timed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 from crisp.evaluate.evidence import write_evidence
 from crisp.learn.recipe import Recipe, load_recipe
-from experiments.replica_claims import claims_of
+from experiments.replica_claims import claims_of, scored
 from experiments.replica_rivals import write_baseline, write_untrained
 from experiments.replica_steps import Steps
 
@@ -47,7 +47,7 @@ class Render:
 
 @dataclass(frozen=True)
 class Way:
-    """One model under one setting of the corrector: a predictions folder for each split, and a row of a table."""
+    """One model under one setting of the corrector: predictions of each split, and a row of a table."""
 
     name: str
     weights: str
@@ -131,7 +131,8 @@ def run_chain(replica: Replica, steps: Steps, *, quick: bool) -> None:
         (steps.work / recipe).write_text("\n".join(as_toml(recipe_of(replica, quick=True))) + "\n")
     steps.run("train", ["train", *_on(replica.train.split), "--recipe", recipe, "--out", RUN])
     write_untrained(steps.work / TRAINED, steps.work / UNTRAINED)
-    for split in replica.judged:
+    judged = replica.judged[-1:] if quick else replica.judged
+    for split in judged:
         write_baseline(
             steps.work / SET, split, steps.work / TRAINED, out=steps.work / predictions(split, BASELINE)
         )
@@ -142,7 +143,7 @@ def run_chain(replica: Replica, steps: Steps, *, quick: bool) -> None:
     adapt = ["adapt", *_on(split), "--weights", TRAINED, "--recipe", replica.adapt_recipe, "--out", ADAPTED]
     steps.run("adapt", adapt)
     _predict_and_score(replica, steps, split, replica.adapted)
-    for split in replica.judged:
+    for split in judged:
         for number in replica.tables:
             steps.run(f"table {number} {split}", table_command(steps, split, number))
 
@@ -157,9 +158,7 @@ def synthesise_command(replica: Replica, render: Render, *, quick: bool) -> list
 
 def table_command(steps: Steps, split: str, number: int) -> list[str]:
     """`crisp evaluate table` with a row for everything that was scored on the split."""
-    names = [
-        name.removeprefix(f"score {split} ") for name in steps.names if name.startswith(f"score {split} ")
-    ]
+    names = scored(steps, split)
     folders = [predictions(split, name) for name in names]
     rows = ["--scores", *folders, "--names", *names]
     return ["evaluate", "table", str(number), *rows, "--out", f"{TABLES}/{split}"]

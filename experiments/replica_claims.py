@@ -28,8 +28,10 @@ SHAPE_FIGURES = {
     "nocs-map-original": (("original IoU 50", "%"), ("original 10 deg 10 cm", "%")),
     "spe3r-l1": (
         ("e_shape L1 mean", "model units"),
+        ("e_shape L1 mean of estimated", "model units"),
         ("e_shape L1 median", "model units"),
         ("e_pose L1 mean", "model units"),
+        ("e_pose L1 mean of estimated", "model units"),
         ("e_pose L1 median", "model units"),
     ),
 }
@@ -38,7 +40,7 @@ SHAPE_FIGURES = {
 def claims_of(replica: Replica, steps: Steps) -> list[Claim]:
     """Time, the two goals on every judged split, and all scores as a report."""
     claims = list(_times(steps))
-    for split in replica.judged:
+    for split in (split for split in replica.judged if scored(steps, split)):
         files = {
             name: read_scores(steps.work / folder, name=name) for name, folder in scored(steps, split).items()
         }
@@ -139,7 +141,7 @@ def _objects(folder: Path) -> list[dict[str, object]]:
 def _difference(
     better: np.ndarray, worse: np.ndarray, frames: np.ndarray, *, tau: float
 ) -> tuple[float, tuple[float, float]]:
-    """One AUC less the other on the same objects; the interval draws frames, both errors of an object together."""
+    """One AUC less the other on the same objects; the interval draws frames, pairs of errors together."""
     gain = np.maximum(0, 1 - better / tau) - np.maximum(0, 1 - worse / tau)
     places = np.arange(len(gain), dtype=float)  # errors must not be negative, which a gain can be
     interval = bootstrap_interval(places, lambda chosen: _mean(gain[chosen.astype(int)]), clusters=frames)

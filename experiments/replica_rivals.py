@@ -1,4 +1,4 @@
-"""What a trained model has to beat: the same network before its first step, and a guess without any picture."""
+"""What a trained model has to beat: the same network before its first step, and a guess without a picture."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MEAN = "mean.ply"
 
 
 def write_untrained(trained: Path, out: Path) -> None:
-    """A checkpoint with the trained one's backbone, decoder and library, and heads as they are drawn at first.
+    """A checkpoint with the trained one's backbone, decoder and library, and heads as they are first drawn.
 
     The heads' inputs are standardised as for training: that is measured before the first step.
     """
@@ -46,7 +46,7 @@ def write_untrained(trained: Path, out: Path) -> None:
 def write_baseline(root: Path, split: str, trained: Path, *, out: Path) -> None:
     """Predictions 'right centre, random rotation, mean shape' for every label of a split.
 
-    The centre is the label's, the rotation uniform (seed 0), the shape that of the mean of the library's codes.
+    The centre is the label's, the rotation uniform (seed 0), the shape that of the mean of all library codes.
     """
     if (out / "results.json").is_file():
         return

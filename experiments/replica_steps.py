@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shlex
 import subprocess
 import sys
 import time
@@ -44,8 +45,12 @@ class Steps:
         self.work = work
         self._path = work / "steps.json"
         work.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def _steps(self) -> dict[str, Step]:
+        """As they are on disk now: another command may have ended meanwhile."""
         known = json.loads(self._path.read_text()) if self._path.exists() else {}
-        self._steps = {name: Step(**entry) for name, entry in known.items()}
+        return {name: Step(**entry) for name, entry in known.items()}
 
     def __getitem__(self, name: str) -> Step:
         return self._steps[name]
@@ -60,7 +65,7 @@ class Steps:
         Raises:
             RuntimeError: another command of that name was run here, or the command failed.
         """
-        command = " ".join(["crisp", *arguments])
+        command = shlex.join(["crisp", *arguments])
         known = self._steps.get(name, Step(command, 0.0, 0.0, done=False))
         if known.command != command:
             raise RuntimeError(f"{self._path} has '{known.command}' as {name}: remove {self.work}.")
@@ -71,8 +76,8 @@ class Steps:
         code = subprocess.run([*ENTRY, *arguments], cwd=self.work, check=False).returncode
         seconds, cpu = time.perf_counter() - start, _children_cpu() - before
         found = Step(command, known.seconds + seconds, known.cpu_seconds + cpu, done=code == 0)
-        self._steps[name] = found
-        write_whole(self._path, json.dumps({k: asdict(v) for k, v in self._steps.items()}, indent=1) + "\n")
+        content = {k: asdict(v) for k, v in (self._steps | {name: found}).items()}
+        write_whole(self._path, json.dumps(content, indent=1) + "\n")
         if code != 0:
             raise RuntimeError(f"'{command}' in {self.work} ended with {code}.")
         return found

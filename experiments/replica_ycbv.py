@@ -1,7 +1,7 @@
 """A replica of YCB-Video, from rendering to the paper's tables 11 and 12.
 
-Tables of the 28 procedural objects in BOP's layout, under YCB-Video's names of splits. The same objects are in
-`train_pbr` and `test`, as there, in other poses, lights and backgrounds.
+Tables of the 28 procedural objects in BOP's layout, under YCB-Video's names of splits. The same objects are
+in `train_pbr` and `test`, as there, in other poses, lights and backgrounds.
 
     python -m experiments.replica_ycbv [--quick]
 """
@@ -16,7 +16,7 @@ SMALL = ("--width", "320", "--height", "240")
 REPLICA = Replica(
     name="replica_ycbv",
     layout="bop",
-    train=Render("train_pbr", 621, (32, 6), (2, 2), options=("--objects-per-scene", "7", "9", *NEAR, *SMALL)),
+    train=Render("train_pbr", 621, (26, 6), (2, 2), options=("--objects-per-scene", "7", "9", *NEAR, *SMALL)),
     test=Render("test", 622, (18, 1), (2, 1), options=("--objects-per-scene", "5", "6", *NEAR, *SMALL)),
     judged=("test",),
     recipe="replica",
