@@ -61,7 +61,7 @@ class Replica:
     Args:
         name: of the experiment.
         train, test: the two splits that are rendered.
-        judged: the splits that are predicted and scored; the last one is adapted to.
+        judged: the splits that are predicted and scored; the last one is corrected and adapted to, too.
         recipe, adapt_recipe: by name.
         correct: settings of the corrector that the trained model is scored with, beside the network alone.
         protocols, tables: of the paper, for this set.
@@ -81,11 +81,14 @@ class Replica:
     auc_cm: int
     why: str
 
-    @property
-    def ways(self) -> tuple[Way, ...]:
-        """The rows, first the trained network alone."""
+    def ways(self, split: str) -> tuple[Way, ...]:
+        """What is scored on a split: network alone, trained and not; on the last one with correctors, too."""
         corrected = [Way(f"trained, {name}", TRAINED, name) for name in self.correct]
-        return (Way("trained", TRAINED), *corrected, Way("untrained", UNTRAINED))
+        return (
+            Way("trained", TRAINED),
+            Way("untrained", UNTRAINED),
+            *(corrected if split == self.judged[-1] else ()),
+        )
 
     @property
     def adapted(self) -> Way:
@@ -137,7 +140,7 @@ def run_chain(replica: Replica, steps: Steps, *, quick: bool) -> None:
             steps.work / SET, split, steps.work / TRAINED, out=steps.work / predictions(split, BASELINE)
         )
         _score(replica, steps, split, BASELINE)
-        for way in replica.ways[: 1 if quick else None]:
+        for way in replica.ways(split)[: 1 if quick else None]:
             _predict_and_score(replica, steps, split, way)
     split = replica.judged[-1]
     adapt = ["adapt", *_on(split), "--weights", TRAINED, "--recipe", replica.adapt_recipe, "--out", ADAPTED]
