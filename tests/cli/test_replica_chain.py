@@ -137,7 +137,9 @@ class Chain:
     def synthesise(self) -> None:
         meshes = write_meshes(self.folder / "meshes", self.layout.meshes)
         where = ("--layout", self.layout.name, "--out", self.folder / "set", "--meshes", meshes)
-        small = () if self.alone else ("--width", "160", "--height", "120", "--distance-m", "0.3", "0.5")
+        small = () if self.alone else ("--width", "160", "--height", "120", "--distance-m", "0.35", "0.5")
+        if self.layout.name == "bop":  # the other two have cameras of their own
+            small += ("--focal-px", "130", "150")
         render = ("synthesise", *where, *small, "--workers", "1")
         views = ("--scenes", "2", "--views-per-scene", "6" if self.alone else "3")
         self(*render, "--split", self.layout.train, "--seed", "1", *views)
