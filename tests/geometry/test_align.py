@@ -259,7 +259,7 @@ def test_what_agrees_grows_with_the_objects() -> None:
 
 
 def test_coordinates_as_wrong_as_a_share_of_the_size_still_give_a_pose() -> None:
-    """Each coordinate off by 4 cm, of a body 1.2 across: a pose is found; within 1 cm hardly a point agrees."""
+    """Off by 4 cm each way, of a body 1.2 across: a pose is found; within 1 cm hardly a point agrees."""
     g = torch.Generator().manual_seed(0)
     z = torch.rand(1, 400, 3, generator=g) - 0.5
     T = torch.eye(4, dtype=torch.float64)
