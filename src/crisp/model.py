@@ -158,7 +158,11 @@ def load_model(source: str | Path, *, device: str | None = None) -> Model:
     digest = sha256(folder / JSON_NAME)
     certificate = read_calibration(folder / CALIBRATION, model_sha256=digest)
     network = network.to(chosen).eval()
-    return Model(network, info, name=str(source), sha256=digest, certificate=certificate)
+    sizes = info.library.diameters_m
+    registration = RegistrationConfig.for_size(float(sizes.median()) if len(sizes) else 0.0)
+    return Model(
+        network, info, name=str(source), sha256=digest, certificate=certificate, registration=registration
+    )
 
 
 def checkpoint_folder(source: str | Path) -> Path:

@@ -271,3 +271,23 @@ assert torch.allclose(first, torch.eye(4, dtype=torch.float64).expand(2, 4, 4))
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
+
+
+def test_what_agrees_grows_with_the_objects() -> None:
+    """A satellite that is 1.2 long: 6 cm. A mug: the 1 cm that holds where nothing is said."""
+    assert RegistrationConfig.for_size(1.2).inlier_m == pytest.approx(0.06)
+    assert RegistrationConfig.for_size(0.12) == RegistrationConfig.for_size(0.0) == RegistrationConfig()
+
+
+def test_coordinates_as_wrong_as_a_share_of_the_size_still_give_a_pose() -> None:
+    """Off by 4 cm each way, of a body 1.2 across: a pose is found; within 1 cm hardly a point agrees."""
+    g = torch.Generator().manual_seed(0)
+    z = torch.rand(1, 400, 3, generator=g) - 0.5
+    T = torch.eye(4, dtype=torch.float64)
+    T[:3, 3] = torch.tensor([0.1, 0.2, 4.0])
+    x = (z + 0.04 * torch.randn(1, 400, 3, generator=g)) + T[:3, 3].float()
+    valid = torch.ones(1, 400, dtype=torch.bool)
+    found = register(z, x, valid, RegistrationConfig.for_size(1.2))
+    strict = register(z, x, valid, RegistrationConfig())
+    assert found.ok.all() and float(found.inlier_share) > 0.3 > 10 * float(strict.inlier_share)
+    assert (found.T_camera_object[0] - T).abs().max() < 0.02

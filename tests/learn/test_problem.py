@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +39,24 @@ def test_of_a_single_scene_the_last_frame_is_kept_aside(bop_root: Path, tmp_path
     found = open_problem(RECIPE, bop_root, "train", cache=tmp_path, most_frames=2)
     assert [key.frame_id for key in found.train] == ["000000/000000"]
     assert [key.frame_id for key in found.validation] == ["000000/000001"]
+
+
+def test_no_object_is_lost_to_validation(bop_root: Path, tmp_path: Path) -> None:
+    """As in SPE3R, where a scene is an object: held aside whole, it would never be trained on."""
+    root = tmp_path / "one_each"
+    shutil.copytree(bop_root, root)
+    for scene_id in range(3):
+        for name in ("scene_gt.json", "scene_gt_info.json"):
+            labels = root / "train" / f"{scene_id:06d}" / name
+            found = json.loads(labels.read_text())
+            labels.write_text(json.dumps({im_id: [both[min(scene_id, 1)]] for im_id, both in found.items()}))
+    # Scene 0 shows the brick alone, 1 and 2 the can: only 1 or 2 may be spared, or else a single image.
+    for seed in range(8):
+        found = open_problem(replace(RECIPE, seed=seed), root, "train", cache=tmp_path / "cache")
+        held = {key.scene_id for key in found.validation}
+        trained = {i.object_id for key in found.train for i in found.dataset.instances(key)}
+        assert trained == {1, 2} and not set(found.train) & set(found.validation)
+        assert len(found.validation) == (1 if held & {key.scene_id for key in found.train} else 2)
 
 
 def test_a_set_without_frames_is_refused(tmp_path: Path) -> None:

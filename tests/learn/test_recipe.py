@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from crisp.errors import InputError
+from crisp.learn.joint_stage import restart_factor
 from crisp.learn.recipe import load_recipe, recipe_names
 from crisp.networks.config import preset
 
@@ -30,14 +31,53 @@ def test_both_presets_have_a_recipe() -> None:
     assert {load_recipe(name).preset for name in recipe_names()} >= {"small", "paper"}
 
 
-def test_the_published_recipe_is_the_published_one() -> None:
-    joint = load_recipe("paper").joint
-    assert joint is not None
-    assert (joint.epochs, joint.batch, joint.learning_rate, joint.weight_decay) == (500, 16, 3e-4, 1e-5)
-    assert (joint.zeta_m, joint.alpha, joint.beta, joint.restart_steps) == (0.1, 5e3, 0.1, 0)
-    assert (joint.surface, joint.near, joint.volume) == (1500, 1500, 4000)
+# Rate, weight decay, batch, epochs; alpha, beta; surface, near, volume samples; restarts (method, section 8).
+PUBLISHED = {
+    "paper": ((3e-4, 1e-5, 16, 500), (5e3, 0.1), (1500, 1500, 4000), (0, 1)),
+    "ycbv-real": ((3e-4, 1e-5, 10, 50), (5e3, 0.1), (1500, 1500, 4000), (0, 1)),
+    "spe3r": ((1e-4, 1e-6, 16, 100), (50.0, 1.0), (1000, 1000, 5000), (4000, 2)),
+    "nocs": ((1e-4, 1e-6, 16, 50), (50.0, 1.0), (1000, 1000, 5000), (4000, 1)),
+}
+
+
+@pytest.mark.parametrize("name", sorted(PUBLISHED))
+def test_the_published_recipes_are_the_published_ones(name: str) -> None:
+    recipe = load_recipe(name)
+    joint = recipe.joint
+    assert joint is not None and recipe.preset == "paper"
+    found = (
+        (joint.learning_rate, joint.weight_decay, joint.batch, joint.epochs),
+        (joint.alpha, joint.beta),
+        (joint.surface, joint.near, joint.volume),
+        (joint.restart_steps, joint.restart_factor),
+    )
+    assert found == PUBLISHED[name]
+    assert (joint.zeta_m, joint.augment) == (0.1, False)
     weights = joint.weights
     assert (weights.distance, weights.off_surface, weights.eikonal) == (3e3, 2e2, 50.0)
+
+
+def test_spe3rs_rate_restarts_after_4000_and_after_8000_more() -> None:
+    """Half way through each period it is half the rate; NOCS's periods do not grow."""
+    spe3r, nocs = load_recipe("spe3r").joint, load_recipe("nocs").joint
+    assert spe3r is not None and nocs is not None
+    assert [restart_factor(step, spe3r) for step in (0, 4000, 12000, 28000)] == [1.0] * 4
+    assert [restart_factor(step, spe3r) for step in (2000, 8000, 20000)] == pytest.approx([0.5] * 3)
+    assert [restart_factor(step, nocs) for step in (0, 4000, 8000, 12000)] == [1.0] * 4
+    assert restart_factor(3999, spe3r) < 1e-6 > restart_factor(7999, nocs)
+
+
+def test_replicas_are_trained_as_the_small_model_is_but_shorter() -> None:
+    small, tables, space = (load_recipe(name) for name in ("small", "replica", "replica-spe3r"))
+    for recipe in (tables, space):
+        assert recipe.decoder and recipe.heads and small.decoder and small.heads
+        assert recipe.decoder.steps <= small.decoder.steps / 2 and recipe.heads.steps <= small.heads.steps / 2
+        assert recipe.decoder.weights == small.decoder.weights
+    # SPE3R's unit is about ten times those objects' size: lengths grow with it, and their weight falls.
+    assert tables.heads and space.heads and space.features
+    assert space.heads.zeta_m == pytest.approx(10 * tables.heads.zeta_m)
+    assert space.heads.pnc_weight == pytest.approx(tables.heads.pnc_weight / 10)
+    assert space.features.augmentation.rotation_deg == 180.0
 
 
 def test_a_whole_number_is_a_number(tmp_path: Path) -> None:
@@ -120,5 +160,5 @@ def test_impossible_numbers_are_named(tmp_path: Path, stage: str, setting: str, 
 
 @pytest.mark.parametrize("source", ["tiny", "nowhere.toml"])
 def test_a_recipe_that_is_not_there_names_those_that_are(source: str) -> None:
-    with pytest.raises(InputError, match=f"there is no recipe '{source}': .*paper, small"):
+    with pytest.raises(InputError, match=f"there is no recipe '{source}': .*nocs, paper, .*small, spe3r"):
         load_recipe(source)

@@ -18,6 +18,7 @@ from crisp.geometry.pose import apply, from_rotation_translation
 from crisp.geometry.subset import gather_points, scoring_subset, valid_first
 
 MIN_POINTS = 4
+SHARE_OF_SIZE = 0.05  # 1 cm of the bundled model's objects, whose median diameter is 19.5 cm
 # A second principal spread below this share of the first makes a line, and the turn about a line is free.
 MIN_SPREAD_RATIO = 1e-3
 # The rotation moves at most 1 / (2 eps) times as much as the correlation matrix, relative to its norm.
@@ -52,6 +53,14 @@ class RegistrationConfig:
             )
         if not self.inlier_m > 0:
             raise InputError(f"inlier_m must be a positive length in metres, got {self.inlier_m}.")
+
+    @classmethod
+    def for_size(cls, diameter_m: float) -> RegistrationConfig:
+        """For objects of about this size: points agree within a twentieth of it, at least within 1 cm.
+
+        A set whose unit is no metre needs that: SPE3R's satellites are one "metre" across.
+        """
+        return cls(inlier_m=max(cls.inlier_m, SHARE_OF_SIZE * diameter_m))
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +59,8 @@ def open_problem(
     """
     dataset = open_dataset(root, split)
     keys = list(dataset.keys)[:most_frames]
-    instances = [i for key in keys for i in dataset.instances(key)]
+    labels = {key: dataset.instances(key) for key in keys}
+    instances = [i for found in labels.values() for i in found]
     if any(i.scale != 1.0 for i in instances):
         raise InputError(
             f"{root}/{split} has models that are of another size in each image: train on a split with models "
@@ -80,16 +81,32 @@ def open_problem(
     samples = [
         sdf_samples(o.mesh, sample_config, cache) for o in track(objects, "distances", total=len(objects))
     ]
-    held = _validation(keys, recipe)
+    held = _validation({key: {i.object_id for i in found} for key, found in labels.items()}, recipe)
     train_keys = [key for key in keys if key not in held]
     return Problem(dataset, objects, train_keys, sorted(held), samples, sample_config.cube_half_m)
 
 
-def _validation(keys: Sequence[FrameKey], recipe: Recipe) -> set[FrameKey]:
-    """Whole scenes, so that no view of a validation scene is trained on; one frame of a single scene."""
+def _validation(shown: Mapping[FrameKey, set[int]], recipe: Recipe) -> set[FrameKey]:
+    """Whole scenes, so that no view of a validation scene is trained on; one frame of a single scene.
+
+    Single frames where whole scenes would take along an object that no other scene shows: in SPE3R a scene
+    is a satellite, and its images have nothing else in common.
+    """
+    keys = list(shown)
     scenes = sorted({key.scene_id for key in keys})
     if len(scenes) < 2:
         return {keys[-1]} if len(keys) > 1 else set()
-    count = max(1, round(recipe.validation_share * len(scenes)))
-    chosen = np.random.default_rng(recipe.seed).choice(scenes, size=count, replace=False)
-    return {key for key in keys if key.scene_id in set(chosen.tolist())}
+    rng = np.random.default_rng(recipe.seed)
+    chosen = set(rng.choice(scenes, size=_share_of(scenes, recipe), replace=False).tolist())
+    held = {key for key in keys if key.scene_id in chosen}
+    if _objects(shown, keys) == _objects(shown, set(keys) - held):
+        return held
+    return {keys[i] for i in rng.choice(len(keys), size=_share_of(keys, recipe), replace=False)}
+
+
+def _share_of(what: Sequence[object], recipe: Recipe) -> int:
+    return max(1, round(recipe.validation_share * len(what)))
+
+
+def _objects(shown: Mapping[FrameKey, set[int]], keys: Iterable[FrameKey]) -> set[int]:
+    return {object_id for key in keys for object_id in shown[key]}
