@@ -58,7 +58,7 @@ def scored(steps: Steps, split: str) -> dict[str, str]:
 
 
 def _times(steps: Steps) -> Iterator[Claim]:
-    """The processors' time is the clock's on one core with nothing else to do; beside other work it is not."""
+    """The processors' time is the clock's on one core that has nothing else to do."""
     train = steps["train"]
     yield Claim("`crisp train`: time of the processors", f"< {HOUR_S}", train.cpu_seconds, unit="s")
     yield Claim("`crisp train`: time by the clock, beside other work", "report", train.seconds, unit="s")
