@@ -17,9 +17,9 @@ REPLICA = Replica(
     name="replica_nocs",
     layout="nocs",
     train=Render(
-        "real_train", 611, (28, 6), (2, 2), options=("--objects-per-scene", "6", "8", *NEAR, *SMALL)
+        "real_train", 611, (28, 6), (2, 1), options=("--objects-per-scene", "6", "8", *NEAR, *SMALL)
     ),
-    test=Render("real_test", 612, (18, 1), (2, 1), options=("--objects-per-scene", "5", "6", *NEAR, *SMALL)),
+    test=Render("real_test", 612, (18, 1), (1, 1), options=("--objects-per-scene", "5", "6", *NEAR, *SMALL)),
     judged=("real_test",),
     recipe="replica",
     adapt_recipe="replica",

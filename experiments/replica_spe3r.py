@@ -13,8 +13,8 @@ from experiments.replica import Render, Replica, main
 REPLICA = Replica(
     name="replica_spe3r",
     layout="spe3r",
-    train=Render("train", seed=601, size=(24, 25), quick_size=(3, 5)),
-    test=Render("test", seed=602, size=(3, 10), quick_size=(1, 3)),
+    train=Render("train", seed=601, size=(24, 25), quick_size=(2, 5)),
+    test=Render("test", seed=602, size=(3, 10), quick_size=(1, 2)),
     judged=("validation", "test"),
     recipe="replica-spe3r",
     adapt_recipe="replica-spe3r",

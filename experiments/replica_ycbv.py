@@ -16,8 +16,8 @@ SMALL = ("--width", "320", "--height", "240")
 REPLICA = Replica(
     name="replica_ycbv",
     layout="bop",
-    train=Render("train_pbr", 621, (26, 6), (2, 2), options=("--objects-per-scene", "7", "9", *NEAR, *SMALL)),
-    test=Render("test", 622, (18, 1), (2, 1), options=("--objects-per-scene", "5", "6", *NEAR, *SMALL)),
+    train=Render("train_pbr", 621, (26, 6), (2, 1), options=("--objects-per-scene", "7", "9", *NEAR, *SMALL)),
+    test=Render("test", 622, (18, 1), (1, 1), options=("--objects-per-scene", "5", "6", *NEAR, *SMALL)),
     judged=("test",),
     recipe="replica",
     adapt_recipe="replica",
