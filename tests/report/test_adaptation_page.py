@@ -9,7 +9,7 @@ import pytest
 from fake_stages import FRAME, TRIANGLE
 
 from crisp.errors import InputError
-from crisp.report.adaptation import BeforeAfter, guard_course, write_adaptation_report
+from crisp.report.adaptation import BeforeAfter, guard_course, running, window_of, write_adaptation_report
 from crisp.types import Result
 
 
@@ -74,6 +74,16 @@ def test_it_tells_what_the_log_tells(tmp_path: Path) -> None:
     assert page.count("data:image/png") == 2 and page.count("data:image/jpeg") == 2
     assert "http" not in page.replace("http-equiv", ""), "it needs nothing from elsewhere"
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_a_short_stream_has_a_course_too() -> None:
+    """Eight frames, so windows of two: frame 2 has no object, frame 3 only one of which nothing is known."""
+    place = np.array([0, 1, 1, 3, 4, 5, 6, 7])
+    values = np.array([1.0, 2.0, 3.0, np.nan, 4.0, 0.0, 1.0, 1.0])
+    ends, found = running(place, values, np.mean)
+    assert ends.tolist() == [2, 3, 4, 5, 6, 7, 8]
+    np.testing.assert_allclose(found, [2.0, 2.5, np.nan, 4.0, 2.0, 0.5, 1.0])
+    assert [window_of(frames) for frames in (1, 3, 16, 80, 300)] == [1, 1, 4, 20, 20]
 
 
 def test_the_guards_chart_begins_with_the_weights_that_came_in() -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from crisp.errors import InputError
 from crisp.render.overlay import Drawn, overlay
@@ -65,7 +65,12 @@ def write_adaptation_report(
     labels = [line for line in lines if line["event"] == "label"]
     if not labels:
         raise InputError("the log tells of no object: there is nothing to report.")
-    sections = [_counts(lines, labels), _figure("Over the stream", _course(labels, add_s_m), _COURSE)]
+    place = _places(labels)
+    course = _COURSE.format(window=window_of(int(place[-1]) + 1))
+    sections = [
+        _counts(lines, labels),
+        _figure("Over the stream", _course(labels, place, add_s_m), course),
+    ]
     if any(line["event"] == "guard" for line in lines):
         sections.append(_figure("The guard", _guard(lines), _GUARD))
     sections += [_told(lines), *(_pair(item) for item in pictures)]
@@ -96,11 +101,15 @@ def _table(values: Mapping[str, Any]) -> str:
     return f"<table>{rows}</table>"
 
 
-def _course(labels: Sequence[Line], add_s_m: Errors | None) -> Any:
+def _places(labels: Sequence[Line]) -> Int[np.ndarray, " n"]:
+    """The number of each label's frame in the stream, from 0."""
+    frames = [line["frame"] for line in labels]
+    return np.cumsum([n == 0 or frames[n] != frames[n - 1] for n in range(len(frames))]) - 1
+
+
+def _course(labels: Sequence[Line], place: Int[np.ndarray, " n"], add_s_m: Errors | None) -> Any:
     """Certified share and residual of the heads over the frames; ADD-S where it is known."""
     figure, axes = _axes(2 if add_s_m is None else 3)
-    frames = [line["frame"] for line in labels]
-    place = np.cumsum([n == 0 or frames[n] != frames[n - 1] for n in range(len(frames))]) - 1
     certified = np.array([bool(line.get("certified")) for line in labels], dtype=float)
     residual = np.array([_number(line.get("own_residual_m")) for line in labels]) * MM_PER_M
     _curve(axes[0], place, certified, "certified share", np.mean)
@@ -128,14 +137,35 @@ def _axes(count: int) -> tuple[Any, Any]:
 def _curve(
     axes: Any, place: np.ndarray, values: np.ndarray, label: str, statistic: Any, *, name: str | None = None
 ) -> None:
-    """A statistic over a sliding window of frames, of those values that are known (no NaN)."""
-    ends = np.arange(min(WINDOW, place[-1] + 1), place[-1] + 2)
-    place, values = place[~np.isnan(values)], values[~np.isnan(values)]
-    windows = [values[(place < end) & (place >= end - WINDOW)] for end in ends]
-    found = [statistic(window) if len(window) else np.nan for window in windows]
-    axes.plot(ends, np.where(np.isfinite(found), found, np.nan), label=name)
+    ends, found = running(place, values, statistic)
+    style = ".-" if len(ends) < WINDOW else "-"
+    axes.plot(ends, np.where(np.isfinite(found), found, np.nan), style, label=name)
     axes.set_ylabel(label)
     axes.grid(alpha=0.3)
+
+
+def window_of(frames: int) -> int:
+    """Frames that a point of the course stands for: of a short stream, a quarter."""
+    return min(WINDOW, max(1, frames // 4))
+
+
+def running(
+    place: Int[np.ndarray, " n"], values: Float[np.ndarray, " n"], statistic: Callable[[np.ndarray], float]
+) -> tuple[Int[np.ndarray, " m"], Float[np.ndarray, " m"]]:
+    """A statistic over a sliding window of frames, of those values that are known (no NaN).
+
+    Args:
+        place: number of each value's frame, rising from 0.
+
+    Returns:
+        How many frames had been seen at the end of each window, and the statistic; NaN without a value.
+    """
+    frames = int(place[-1]) + 1
+    window = window_of(frames)
+    ends = np.arange(window, frames + 1)
+    place, values = place[~np.isnan(values)], values[~np.isnan(values)]
+    parts = [values[(place < end) & (place >= end - window)] for end in ends]
+    return ends, np.array([statistic(part) if len(part) else np.nan for part in parts], dtype=float)
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,7 +251,7 @@ def _overlay(frame: Frame, results: Sequence[Result]) -> np.ndarray:
 
 
 _COURSE = (
-    f"Means and medians over {WINDOW} frames of the stream. The residual is that of the network alone: "
+    "Means and medians over {window} frames of the stream. The residual is that of the network alone: "
     "how far the measured points lie from its surface, root mean square."
 )
 _GUARD = (
