@@ -97,7 +97,7 @@ def main() -> None:
     start = time.perf_counter()
     target, held_out = adaptation_set(options), hard_set(options)
     source = load_model(options.weights)
-    models = {PNC: source, UNIT_BOX: load_model(unit_box_model(source, options))}
+    models = {PNC: source, UNIT_BOX: load_model(unit_box_model(source, target, options))}
     scored: dict[tuple[str, str], list[Scored]] = {}
     courses: dict[str, Course] = {}
     for name, model in models.items():
@@ -135,10 +135,10 @@ def options_of() -> argparse.Namespace:
     return options
 
 
-def unit_box_model(source: Model, options: argparse.Namespace) -> Path:
+def unit_box_model(source: Model, target: BopDataset, options: argparse.Namespace) -> Path:
     """The bundled model's recipe again, with other targets; a quick form takes two steps on the stream."""
     quick = options.quick
-    root, split = (options.work / "procedural", "hard_4x1") if quick else (options.train_on, "train")
+    root, split = (target.root, target.split) if quick else (options.train_on, "train")
     return train_new_heads(
         source,
         (root, split),
