@@ -22,7 +22,7 @@ from torch import Tensor
 from crisp.data.bop import BopDataset
 from crisp.evaluate.evidence import Claim, write_evidence
 from crisp.learn.adapt.audit import read_audit
-from crisp.learn.adapt.run import audit_path, given_masks
+from crisp.learn.adapt.run import audit_path
 from crisp.learn.adapt.seen import Features16, look
 from crisp.learn.adapt.update import PseudoLabel, Updater
 from crisp.model import Model, load_model
@@ -73,7 +73,7 @@ def certified(model: Model, root: Path) -> list[PseudoLabel]:
     for key in dataset.keys:
         seen = look(
             dataset.load_frame(key),
-            given_masks(dataset, key),
+            dataset.given_masks(key),
             stages,
             network=model.network,
             features=Features16(model.network),

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -90,17 +90,19 @@ def main() -> None:
         draw(cells, RESULTS / "adaptation.png")
 
 
-def options_of(description: str | None) -> argparse.Namespace:
+def parser_of(description: str | None, *, quick: str) -> argparse.ArgumentParser:
+    """What this experiment, `table11` and `table12` are told."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="Alg. 2, three frames of three objects, one of each set scored",
-    )
+    parser.add_argument("--quick", action="store_true", help=quick)
     parser.add_argument("--weights", default="bundled")
     parser.add_argument("--work", type=Path, default=Path(".cache/adaptation"), help="renders and runs")
     parser.add_argument("--held-out", type=Path, default=Path(".cache/held_out"), help="renders of held_out")
     parser.add_argument("--workers", type=int, default=2)
+    return parser
+
+
+def options_of(description: str | None) -> argparse.Namespace:
+    parser = parser_of(description, quick="Alg. 2, three frames of three objects, one of each set scored")
     parser.add_argument("--algorithms", nargs="+", choices=list(ALGORITHMS))
     options = parser.parse_args()
     options.algorithms = options.algorithms or list(ALGORITHMS)[: 1 if options.quick else None]
@@ -187,7 +189,7 @@ def claims_of(cells: Sequence[Cell], algorithms: Sequence[str]) -> list[Claim]:
                 aimed = where == "held-out" and way == NETWORK
                 claims.append(gain(f"{where}, {way}, {name}", *pair, goal="> 0" if aimed else "report"))
     for cell in cells:
-        claims += figures_of(cell)
+        claims += auc_claims(f"{cell.where}, {cell.arm}, {cell.way}", cell.errors)
     return claims
 
 
@@ -224,23 +226,28 @@ def paired(
     return figure_of(scores.mean(1)), (float(low), float(high))
 
 
-def figures_of(cell: Cell) -> list[Claim]:
-    """AUCs of both protocols of one cell."""
+def auc_claims(title: str, errors: Sequence[Error], *, goals: Mapping[str, str] | None = None) -> list[Claim]:
+    """AUCs of both protocols, with intervals over frames.
+
+    Args:
+        goals: by figure, such as "ADD-S AUC at 2 cm"; the others are a report.
+    """
+    frames = np.array([e.frame_id for e in errors])
     claims = []
     for what, name, unit, thresholds in (
         ("ADD-S", "add_s_m", "cm", [cm / 100 for cm in ADD_S_CM]),
         ("e_shape", "crisp_shape", "", list(E_SHAPE)),
     ):
-        values = cell.values(name)
+        values = np.array([getattr(e, name) for e in errors])
         for threshold in thresholds:
 
             def statistic(e: np.ndarray, threshold: float = threshold) -> float:
                 return auc(e, threshold)
 
             at = f"{100 * threshold:.0f} cm" if unit else f"{threshold:g}"
-            interval = bootstrap_interval(values, statistic, clusters=cell.frames)
-            title = f"{cell.where}, {cell.arm}, {cell.way}: {what} AUC at {at}"
-            claims.append(Claim(title, "report", statistic(values), interval, unit="share"))
+            interval = bootstrap_interval(values, statistic, clusters=frames)
+            figure, goal = f"{what} AUC at {at}", (goals or {}).get(f"{what} AUC at {at}", "report")
+            claims.append(Claim(f"{title}: {figure}", goal, statistic(values), interval, unit="share"))
     return claims
 
 

@@ -106,9 +106,8 @@ def _shapes(split: str, file: ScoreFile) -> Iterator[Claim]:
             if found is not None:
                 yield Claim(f"{split}, {file.name}: {name}", "report", found.value, found.interval, unit=unit)
     certified = file.columns.get("certified")
-    if (
-        certified is not None and np.isfinite(certified).any()
-    ):  # infinite: no verdict, for want of an estimate
+    # Infinite stands for no verdict, for want of an estimate.
+    if certified is not None and np.isfinite(certified).any():
         share = float((certified == 1).mean())
         yield Claim(f"{split}, {file.name}: share that is certified", "report", share, unit="share")
 

@@ -124,13 +124,12 @@ class SizedStages:
         return [self._ended(item, best, i) for i, item in enumerate(estimates)]
 
     def _ended(self, start: Estimate, best: Answer, i: int) -> Estimate:
-        rms = float(best.objective[i].sqrt())
         summary = CorrectionSummary(
             status="budget",
             reason="the rounds ended.",
             rounds=ROUNDS,
-            rms_start_m=rms,
-            rms_m=rms,
+            rms_start_m=float("nan"),
+            rms_m=float(best.objective[i].sqrt()),
             T_camera_object_start=start.T_camera_object.numpy(),
             shape_code_start=start.shape_code.numpy(),
             lambda_min=float("nan"),

@@ -26,7 +26,6 @@ from crisp.data.bop import BopDataset
 from crisp.evaluate.evidence import Claim, write_evidence
 from crisp.learn.adapt.adapter import Adapter
 from crisp.learn.adapt.recipe import AdaptRecipe, GuardConfig, load_adapt_recipe
-from crisp.learn.adapt.run import given_masks
 from crisp.metrics.pose import add_s
 from crisp.metrics.scores import auc, bootstrap_interval
 from crisp.metrics.shape import sample_surface
@@ -34,7 +33,7 @@ from crisp.model import Model, load_model
 from crisp.progress import track
 from crisp.stages import predict
 from crisp.types import Crop, Detection, Estimate
-from experiments.adaptation import ADAPT_SCENES, ADAPT_SEED, ADAPT_VIEWS, adaptation_set, hard_set
+from experiments.adaptation import ADAPT_SCENES, ADAPT_SEED, ADAPT_VIEWS, adaptation_set, hard_set, parser_of
 from experiments.heads import train_new_heads
 from experiments.held_out import MIN_VISIBLE
 from experiments.sized_stages import EPS_M, ITERATIONS, POINTS, QUANTILE, RATE, ROUNDS, SizedStages
@@ -119,16 +118,11 @@ def main() -> None:
 
 
 def options_of() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="three frames of three objects, two steps")
+    parser = parser_of(__doc__, quick="three frames of three objects, two steps")
     parser.add_argument("--train-on", type=Path, help="the bundled model's training set (docs/training.md)")
     parser.add_argument("--train-cache", type=Path, default=Path(".cache/table11/cache"), help="its features")
-    parser.add_argument("--weights", default="bundled")
     parser.add_argument("--frames", type=int, default=100, help="of the 300, to adapt to")
-    parser.add_argument("--work", type=Path, default=Path(".cache/adaptation"), help="renders")
     parser.add_argument("--out", type=Path, default=Path(".cache/table11"), help="runs")
-    parser.add_argument("--held-out", type=Path, default=Path(".cache/held_out"), help="renders of held_out")
-    parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     if not options.quick and options.train_on is None:
         parser.error("--train-on: the unit-box head needs the frames that the bundled model was trained on.")
@@ -163,7 +157,7 @@ def adapted(arm: Arm, target: BopDataset, options: argparse.Namespace) -> tuple[
     order = np.random.default_rng(0).permutation(len(target.keys))[: options.frames]
     for index in track(order.tolist(), "adapting", total=len(order)):
         key = target.keys[index]
-        seen = adapter.look(target.load_frame(key), given_masks(target, key))
+        seen = adapter.look(target.load_frame(key), target.given_masks(key))
         alive = [item for item in seen if item.estimate is not None]
         if alive:
             steps.append(adapter.progress.steps)

@@ -14,7 +14,7 @@ from crisp.errors import InputError
 from crisp.learn.adapt import run
 from crisp.learn.adapt.audit import read_audit
 from crisp.learn.adapt.recipe import AdaptRecipe
-from crisp.learn.adapt.run import AdaptOptions, adapt, audit_path, given_masks
+from crisp.learn.adapt.run import AdaptOptions, adapt, audit_path
 from crisp.model import load_model
 
 
@@ -128,7 +128,7 @@ def test_a_damaged_snapshot_is_one_sentence(tmp_path: Path) -> None:
 def test_masks_are_found_by_their_names(bop_root: Path) -> None:
     dataset = BopDataset(bop_root, "train")
     key = dataset.keys[0]
-    found = given_masks(dataset, key)
+    found = dataset.given_masks(key)
     assert len(found) == len(dataset.instances(key)) == 2
 
 

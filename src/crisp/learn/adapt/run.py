@@ -16,7 +16,7 @@ from lightning_fabric import Fabric
 from safetensors.torch import load_file, save_file
 
 import crisp
-from crisp.data.dataset import Dataset, FrameKey
+from crisp.data.dataset import FrameKey
 from crisp.data.detected_masks import DetectedMasks
 from crisp.data.layouts import open_dataset
 from crisp.errors import InputError
@@ -213,11 +213,6 @@ def _order(frames: int, recipe: AdaptRecipe) -> list[int]:
     """Every pass has its own order."""
     passes = [np.random.default_rng([recipe.seed, n]).permutation(frames) for n in range(recipe.passes)]
     return np.concatenate(passes).tolist()
-
-
-def given_masks(dataset: Dataset, key: FrameKey) -> Masks:
-    """The masks that lie beside a frame: no label is opened."""
-    return list(dataset.given_masks(key))
 
 
 def _save(adapted: Model, source: Model, recipe: AdaptRecipe, options: AdaptOptions) -> None:
