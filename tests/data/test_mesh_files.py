@@ -147,14 +147,22 @@ def test_a_mesh_that_is_inside_out_is_turned(tmp_path: Path) -> None:
         )
 
 
-def test_a_long_box_rests_on_its_largest_side_first(tmp_path: Path) -> None:
-    trimesh.creation.box(SIZE_M).export(tmp_path / "crate.ply")
+def test_a_box_that_lies_askew_in_its_file_rests_on_its_largest_side_first(tmp_path: Path) -> None:
+    askew = trimesh.transformations.rotation_matrix(0.7, [1, 2, 3])
+    trimesh.creation.box(SIZE_M).apply_transform(askew).export(tmp_path / "crate.ply")
     model = read_model(tmp_path / "crate.ply")
     for rotation in model.rest:
         np.testing.assert_allclose(rotation @ rotation.T, np.eye(3), atol=1e-9)
         assert np.linalg.det(rotation) == pytest.approx(1.0)
     heights = [np.ptp(model.mesh.vertices @ rotation.T, axis=0)[2] for rotation in model.rest]
     assert heights[0] == pytest.approx(0.1, rel=1e-4)
+
+
+def test_a_mesh_that_stands_in_its_file_usually_stands(tmp_path: Path) -> None:
+    trimesh.creation.box(SIZE_M).export(tmp_path / "crate.ply")
+    rest = read_model(tmp_path / "crate.ply").rest
+    assert rest[0][2, 2] == pytest.approx(1.0)
+    assert len(rest) > 1
 
 
 def test_millimetres_are_refused_until_they_are_declared(tmp_path: Path) -> None:

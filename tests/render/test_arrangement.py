@@ -8,7 +8,7 @@ import trimesh
 from scipy.spatial import ConvexHull
 
 from crisp.objects import ObjectModel, TexturedMesh
-from crisp.render.arrangement import Spacing, arrange, separation
+from crisp.render.arrangement import Resting, Spacing, arrange, separation
 from crisp.render.scene import Placed
 from crisp.render.viewpoints import Viewpoints, draw_view, look_at
 from crisp.types import Mesh
@@ -54,6 +54,33 @@ def test_objects_touch_the_table_and_keep_their_distance(seed: int) -> None:
             assert distance > 0.0099
     spread = np.concatenate([item.vertices_world for item in placed])
     assert np.ptp(spread, axis=0).max() < 0.8
+
+
+@pytest.mark.parametrize(("usual", "upright"), [(1.0, 1.0), (0.0, 0.0), (0.5, 0.5)])
+def test_the_usual_pose_has_its_share(usual: float, upright: float) -> None:
+    lying = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
+    model = block((0.02, 0.02, 0.04), (np.eye(3), lying))
+    placed = arrange(
+        (model,) * 200,
+        spacing=Spacing(0.0, 0.0),
+        rng=np.random.default_rng(2),
+        resting=Resting(usual_share=usual),
+    )
+    share = np.mean([item.T_world_object[2, 2] > 0.99 for item in placed])
+    assert share == pytest.approx(upright, abs=0.12)  # three deviations of 200 coins
+
+
+def test_in_a_heap_every_direction_points_upwards_as_often_as_any_other() -> None:
+    placed = arrange(
+        (block((0.02, 0.02, 0.04)),) * 200,
+        spacing=Spacing(0.0, 0.0),
+        rng=np.random.default_rng(3),
+        resting=Resting(any_share=1.0),
+    )
+    upward = np.array([item.T_world_object[2, :3] for item in placed])
+    np.testing.assert_allclose(upward.mean(axis=0), 0, atol=0.13)  # each coordinate is even on -1..1
+    np.testing.assert_allclose(upward.T @ upward / len(upward), np.eye(3) / 3, atol=0.08)
+    assert all(abs(item.vertices_world[:, 2].min()) < 1e-12 for item in placed)
 
 
 def rim(item: Placed) -> np.ndarray:

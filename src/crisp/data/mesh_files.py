@@ -27,7 +27,8 @@ LEAST_VOLUME = (
 )
 GREY = 160
 MOST_TILES = 64
-LEAST_REST_PROBABILITY = 0.1
+LEAST_REST_PROBABILITY = 0.01
+UPRIGHT_DEG = 5.0
 
 
 def read_models(folder: Path, *, unit_m: float = 1.0) -> tuple[ObjectModel, ...]:
@@ -146,12 +147,15 @@ def _check_size(vertices: Float[np.ndarray, "v 3"], path: Path) -> None:
 
 
 def _rests(solid: trimesh.Trimesh) -> tuple[Float[np.ndarray, "3 3"], ...]:
-    """Rotations onto faces of the convex hull on which the solid stays, the likeliest first."""
+    """Rotations onto faces of the convex hull on which the solid stays, the likeliest first; before it the
+    one that has the mesh's z axis upwards, if there is one: meshes come as they usually stand."""
     transforms, shares = trimesh.poses.compute_stable_poses(solid)
     likely = [
         T[:3, :3] for T, share in zip(transforms, shares, strict=True) if share >= LEAST_REST_PROBABILITY
     ]
-    return tuple(np.asarray(R, dtype=np.float64) for R in likely or [transforms[0][:3, :3]])
+    likely = likely or [transforms[0][:3, :3]]
+    likely.sort(key=lambda R: R[2, 2] < np.cos(np.radians(UPRIGHT_DEG)))  # sorting keeps the order of equals
+    return tuple(np.asarray(R, dtype=np.float64) for R in likely)
 
 
 def _textured(part: trimesh.Trimesh) -> TexturedMesh:

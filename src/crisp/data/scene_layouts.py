@@ -16,7 +16,7 @@ from crisp.data.spe3r_writer import Role, Spe3rWriter, image_numbers
 from crisp.data.synthesis_config import SynthesisConfig
 from crisp.geometry.camera import Camera
 from crisp.objects import ObjectModel, TexturedMesh
-from crisp.render.arrangement import Spacing
+from crisp.render.arrangement import Resting, Spacing
 from crisp.render.looks import look
 from crisp.render.space import space_pictures
 from crisp.render.tabletop import Picture, pictures
@@ -136,6 +136,7 @@ def _tables(models: tuple[ObjectModel, ...], config: SynthesisConfig, seed: int)
         look=look(config.look),
         seed=seed,
         spacing=Spacing(*config.gap_m),
+        resting=Resting(usual_share=config.usual_pose_share, any_share=config.any_pose_share),
     )
 
 

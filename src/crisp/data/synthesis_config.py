@@ -45,6 +45,10 @@ class SynthesisConfig:
     """Range of the camera's roll."""
     gap_m: tuple[float, float] = (0.008, 0.05)
     """Range of the least gap between an object and its neighbours."""
+    any_pose_share: float = 0.0
+    """Share of objects that lie at any angle, as in a heap."""
+    usual_pose_share: float = 0.85
+    """Share of the others that stand as they usually do: as declared, or with their mesh's z axis upwards."""
 
     def __post_init__(self) -> None:
         if not self.split or Path(self.split).name != self.split or self.split in (".", "..", "models"):
@@ -61,6 +65,9 @@ class SynthesisConfig:
             low, high = getattr(self, name)
             if not least <= low <= high:
                 raise InputError(f"{name} must be a range low <= high from {least} up, got {low}..{high}.")
+        for name in ("any_pose_share", "usual_pose_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} must be a share from 0 to 1, got {getattr(self, name)}.")
         if self.elevation_deg[1] >= 90:
             raise InputError(f"elevation_deg must stay below 90, got {self.elevation_deg[1]}.")
 

@@ -173,10 +173,12 @@ def _begin(writer: SceneWriter, models: tuple[ObjectModel, ...], config: Synthes
 
 
 def _recorded(config: SynthesisConfig) -> dict[str, Any]:
-    """As JSON has it. BOP goes without saying: it was the only layout once, and its records still hold."""
+    """As JSON has it. What could not be chosen once goes without saying where it is as it was then, so that
+    older records still hold."""
     record = json.loads(json.dumps(dataclasses.asdict(config)))
-    if record["layout"] == "bop":
-        del record["layout"]
+    for name in ("layout", "any_pose_share", "usual_pose_share"):
+        if record[name] == getattr(SynthesisConfig, name):
+            del record[name]
     return record
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 from scipy.spatial import ConvexHull
+from scipy.spatial.transform import Rotation
 
 from crisp.objects import ObjectModel
 from crisp.render.scene import Placed
 
-USUAL_REST_SHARE = 0.85
 TRIES_PER_RING = 25
 RING_STEP_M = 0.02
 
@@ -24,14 +24,28 @@ class Spacing:
     most_m: float = 0.05
 
 
+@dataclass(frozen=True)
+class Resting:
+    """How objects lie: shares of all of them.
+
+    Args:
+        any_share: in any orientation, as in a heap; the lowest point touches the table.
+        usual_share: of the others, in the first of their rest poses; the rest in one of the further ones.
+    """
+
+    usual_share: float = 0.85
+    any_share: float = 0.0
+
+
 def arrange(
     models: tuple[ObjectModel, ...],
     *,
     spacing: Spacing,
     rng: np.random.Generator,
     standing: tuple[Placed, ...] = (),
+    resting: Resting | None = None,
 ) -> tuple[Placed, ...]:
-    """Those already `standing`, followed by each model near the origin, in a rest pose, turned at random.
+    """Those already `standing`, followed by each model near the origin, in a pose of its own, turned at random.
 
     Each is tried at random places within a slowly growing disc, so the group stays close. Footprints are
     convex hulls seen from above; hulls that are apart mean objects that are apart.
@@ -39,7 +53,7 @@ def arrange(
     placed = list(standing)
     footprints = [_hull(item.vertices_world[:, :2]) for item in standing]
     for model in models:
-        rotation = _resting(model, rng)
+        rotation = _orientation(model, resting or Resting(), rng)
         vertices = np.asarray(model.mesh.vertices, dtype=np.float64) @ rotation.T
         hull = _hull(vertices[:, :2])
         middle = hull.mean(axis=0)
@@ -57,8 +71,10 @@ def _hull(points: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "h 2"]:
     return points[ConvexHull(points).vertices]
 
 
-def _resting(model: ObjectModel, rng: np.random.Generator) -> Float[np.ndarray, "3 3"]:
-    usual = len(model.rest) == 1 or rng.random() < USUAL_REST_SHARE
+def _orientation(model: ObjectModel, resting: Resting, rng: np.random.Generator) -> Float[np.ndarray, "3 3"]:
+    if resting.any_share > 0 and rng.random() < resting.any_share:
+        return Rotation.random(random_state=rng).as_matrix()
+    usual = len(model.rest) == 1 or rng.random() < resting.usual_share
     rest = model.rest[0] if usual else model.rest[int(rng.integers(1, len(model.rest)))]
     yaw = rng.uniform(0, 2 * np.pi)
     cos, sin = np.cos(yaw), np.sin(yaw)

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from crisp.geometry.camera import Camera
 from crisp.objects import ObjectModel
-from crisp.render.arrangement import Spacing, arrange
+from crisp.render.arrangement import Resting, Spacing, arrange
 from crisp.render.film import develop, without_speckle
 from crisp.render.looks import Look, draw_exposure, draw_light
 from crisp.render.scene import Geometry, View
@@ -59,6 +59,7 @@ def pictures(
     look: Look,
     seed: int,
     spacing: Spacing | None = None,
+    resting: Resting | None = None,
 ) -> Iterator[Picture]:
     """`views` pictures of one table with all `models` on it.
 
@@ -66,7 +67,7 @@ def pictures(
     looks of one seed show the same objects in the same poses.
     """
     layout, surroundings, appearance = (np.random.default_rng((seed, stream)) for stream in range(3))
-    wanted = arrange(models, spacing=spacing or Spacing(), rng=layout)
+    wanted = arrange(models, spacing=spacing or Spacing(), rng=layout, resting=resting)
     clutter = random_clutter(int(surroundings.integers(look.clutter[0], look.clutter[1] + 1)), surroundings)
     everything = arrange(clutter, spacing=spacing or Spacing(), rng=surroundings, standing=wanted)
     panels = random_table(surroundings) + random_walls(surroundings)
