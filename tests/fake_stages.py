@@ -109,4 +109,12 @@ class FakeStages:
 
     @property
     def stages(self) -> Stages:
-        return Stages(self.cut, self.predict, self.register, self.correct, self.certify, self.reconstruct)
+        return Stages(
+            self.cut,
+            self.predict,
+            self.register,
+            self.correct,
+            self.certify,
+            self.reconstruct,
+            name=lambda estimates: [f"object {int(e.shape_code[0])}" for e in estimates],
+        )

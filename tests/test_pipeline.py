@@ -33,6 +33,7 @@ def test_all_well() -> None:
         assert result.T_camera_object is not None and result.shape_code is not None
         assert result.T_camera_object[2, 3] == n == result.shape_code[0]
         assert result.box_px == (n, 0, n + 1, 1)
+        assert result.label == f"object {n}"
         assert result.mesh is TRIANGLE and result.inlier_share == 0.5
         assert result.diameter_m == pytest.approx(0.05**0.5)
         assert result.pnc is not None and result.pnc[0, 0, 0] == n

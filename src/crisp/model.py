@@ -19,7 +19,7 @@ from crisp.networks.checkpoint import JSON_NAME, CheckpointInfo, load_checkpoint
 from crisp.networks.config import preset
 from crisp.networks.model import CrispNetwork
 from crisp.networks.quantise import dequantise, quantise_backbone
-from crisp.pipeline import estimate
+from crisp.pipeline import Stages, estimate
 from crisp.refine.active_shape import ActiveShapes
 from crisp.refine.calibration_file import NAME as CALIBRATION
 from crisp.refine.calibration_file import read_calibration
@@ -92,7 +92,7 @@ class Model:
             One result per mask, in order, never fewer; see `Result.status`.
         """
         shapes = self.known_shapes if self.corrector is not None else None
-        return estimate(frame, detections_of(masks), standard_stages(self.network, shapes, self.settings))
+        return estimate(frame, detections_of(masks), self._stages(shapes))
 
     def tracker(self, config: TrackingConfig | None = None) -> Tracker:
         """For the frames of one scene in order: `tracker.estimate(frame, masks, T_world_camera=...)`.
@@ -107,7 +107,7 @@ class Model:
             )
         decoder, shapes, settings = self.network.decoder, self.known_shapes, self.settings
         return Tracker(
-            standard_stages(self.network, shapes, settings),
+            self._stages(shapes),
             lambda estimates, seen, pool_of: correct_all(
                 decoder, estimates, seen, shapes=shapes, settings=settings, pool_of=pool_of
             ),
@@ -131,6 +131,9 @@ class Model:
             return replace(self, corrector=None, certificate=None)
         corrector, certificate = load_correction(name)
         return replace(self, corrector=corrector, certificate=certificate or self.certificate)
+
+    def _stages(self, shapes: ActiveShapes | None) -> Stages:
+        return standard_stages(self.network, shapes, self.settings, library=self.info.library)
 
     def _heads_fingerprint(self) -> str:
         """Of what makes shapes and object frames, as it is now; the backbone is frozen."""

@@ -23,7 +23,8 @@ class Stages:
     """The parts that `estimate` is made of; each takes all objects of a frame at once.
 
     `correct` and `certify` answer for every object that reaches them: an estimate that cannot be corrected
-    stays as it was, one that cannot be trusted gets a certificate that says so.
+    stays as it was, one that cannot be trusted gets a certificate that says so. `name` says which known
+    object each is, as far as it can; without it nothing is named.
     """
 
     cut: Callable[[Frame, Sequence[Detection | ObjectFailure]], list[Crop | ObjectFailure]]
@@ -32,6 +33,7 @@ class Stages:
     correct: Callable[[Sequence[Estimate], Prediction, Sequence[Crop]], list[Estimate]]
     certify: Callable[[Sequence[Estimate], Frame, Sequence[Detection]], list[Certificate | None]]
     reconstruct: Callable[[Sequence[Estimate]], list[Mesh | ObjectFailure]]
+    name: Callable[[Sequence[Estimate]], list[str | None]] = lambda estimates: [None] * len(estimates)
 
 
 def estimate(frame: Frame, detections: Sequence[Detection | ObjectFailure], stages: Stages) -> list[Result]:
@@ -55,7 +57,7 @@ def estimate(frame: Frame, detections: Sequence[Detection | ObjectFailure], stag
             estimates = stages.correct(estimates, prediction, crops)
         with clock.time("certify"):
             certificates = stages.certify(estimates, frame, board.detections())
-        board.posed(estimates, certificates)
+        board.posed(estimates, certificates, names=stages.name(estimates))
         with clock.time("mesh"):
             meshes = board.keep(stages.reconstruct(estimates))
         board.shaped(meshes)
@@ -93,10 +95,18 @@ class _Board:
         for slot, seen, pnc in zip(self._alive, crops, prediction.pnc, strict=True):
             self._set(slot, box_px=seen.box_px, pnc=pnc.cpu().numpy(), valid=seen.valid.numpy())
 
-    def posed(self, estimates: Sequence[Estimate], certificates: Sequence[Certificate | None]) -> None:
-        for slot, found, certificate in zip(self._alive, estimates, certificates, strict=True):
+    def posed(
+        self,
+        estimates: Sequence[Estimate],
+        certificates: Sequence[Certificate | None],
+        *,
+        names: Sequence[str | None],
+    ) -> None:
+        rows = zip(self._alive, estimates, certificates, names, strict=True)
+        for slot, found, certificate, name in rows:
             self._set(
                 slot,
+                label=name,
                 T_camera_object=found.T_camera_object.cpu().numpy(),
                 shape_code=found.shape_code.cpu().numpy(),
                 inlier_share=found.inlier_share,

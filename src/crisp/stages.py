@@ -22,6 +22,7 @@ from crisp.refine.degeneracy import degeneracy
 from crisp.refine.pixels import observe_pixels
 from crisp.refine.problem import Observation, PooledPoints, ShapeBasis, State, with_pool
 from crisp.shape.field import SignedDistance
+from crisp.shape.library import ShapeLibrary
 from crisp.shape.mesh import MeshConfig, extract_meshes
 from crisp.types import Certificate, CorrectionSummary, Crop, Detection, Estimate, Frame, Mesh, Prediction
 
@@ -50,11 +51,18 @@ class StageSettings:
     meshing: MeshConfig = field(default_factory=MeshConfig)
 
 
-def standard_stages(network: CrispNetwork, shapes: ActiveShapes | None, settings: StageSettings) -> Stages:
+def standard_stages(
+    network: CrispNetwork,
+    shapes: ActiveShapes | None,
+    settings: StageSettings,
+    *,
+    library: ShapeLibrary | None = None,
+) -> Stages:
     """The stages of a network.
 
     Args:
         shapes: the known shapes, for corrector and certificate; None only where neither is asked for.
+        library: the known objects' names; without it, objects are not named.
     """
     decoder = network.decoder
     return Stages(
@@ -68,6 +76,7 @@ def standard_stages(network: CrispNetwork, shapes: ActiveShapes | None, settings
             decoder, estimates, (frame, detections), config=settings.certificate
         ),
         reconstruct=lambda estimates: reconstruct(decoder, estimates, settings.meshing),
+        name=lambda estimates: name_all(estimates, library),
     )
 
 
@@ -229,6 +238,13 @@ def _summary(found: Correction, i: int, *, start: Estimate, unique: Uniqueness) 
         lambda_min=float(unique.lambda_min[i]),
         mu=float(unique.mu[i]),
     )
+
+
+def name_all(estimates: Sequence[Estimate], library: ShapeLibrary | None) -> list[str | None]:
+    """Which known object each is by its shape code, or that none is near; None without a library."""
+    if library is None or not estimates:
+        return [None] * len(estimates)
+    return list(library.labels(torch.stack([item.shape_code for item in estimates])))
 
 
 def certify_all(

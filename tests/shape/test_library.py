@@ -19,21 +19,23 @@ def library() -> ShapeLibrary:
     )
 
 
-def test_nearest(library: ShapeLibrary) -> None:
-    # (3, 8) is 4 from the box (3, 4), 3.6 = sqrt(9 + 4) from the can (0, 10) and 8.5 from the mug.
-    index, distance = library.nearest(torch.tensor([3.0, 8.0]))
-    assert (library.names[index], distance) == ("can", pytest.approx(13**0.5))
+def test_what_is_near_one_object_has_its_name(library: ShapeLibrary) -> None:
+    # The mug and the box are 5 apart, the can 6.7 = sqrt(9 + 36) from the box: half of that is near.
+    codes = torch.tensor(
+        [[0.0, 2.4], [0.0, 2.6], [3.0, 4.0], [0.0, 13.3], [0.0, 13.4], [1.5, 7.0], [90.0, 0.0]]
+    )
+    assert library.labels(codes) == ["mug", "unknown", "box", "can", "unknown", "unknown", "unknown"]
 
 
-def test_a_known_code_is_its_own_nearest(library: ShapeLibrary) -> None:
-    assert [library.nearest(code) for code in library.codes] == [(0, 0.0), (1, 0.0), (2, 0.0)]
-
-
-def test_an_empty_library_has_no_nearest() -> None:
+def test_an_empty_library_knows_nothing() -> None:
     empty = ShapeLibrary((), (), torch.zeros(0, 2), torch.zeros(0))
     assert len(empty) == 0
-    with pytest.raises(InputError, match="empty"):
-        empty.nearest(torch.zeros(2))
+    assert empty.labels(torch.zeros(2, 2)) == ["unknown", "unknown"]
+
+
+def test_the_only_object_that_there_is_is_the_nearest(library: ShapeLibrary) -> None:
+    alone = ShapeLibrary(("mug",), (1,), library.codes[:1], library.diameters_m[:1])
+    assert alone.labels(torch.tensor([[50.0, 0.0]])) == ["mug"]
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def arrange(
     standing: tuple[Placed, ...] = (),
     resting: Resting | None = None,
 ) -> tuple[Placed, ...]:
-    """Those already `standing`, followed by each model near the origin, in a pose of its own, turned at random.
+    """Those already `standing`, followed by each model near the origin, each in its own pose.
 
     Each is tried at random places within a slowly growing disc, so the group stays close. Footprints are
     convex hulls seen from above; hulls that are apart mean objects that are apart.

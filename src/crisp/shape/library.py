@@ -10,6 +10,9 @@ from torch import Tensor
 
 from crisp.errors import InputError
 
+UNKNOWN = "unknown"
+NEAR_SHARE = 0.5
+
 
 @dataclass(frozen=True, eq=False)
 class ShapeLibrary:
@@ -49,14 +52,19 @@ class ShapeLibrary:
     def __len__(self) -> int:
         return len(self.names)
 
-    def nearest(self, code: Float[Tensor, " c"]) -> tuple[int, float]:
-        """The row whose code is nearest, and the Euclidean distance to it in code space.
+    def labels(self, codes: Float[Tensor, "n c"]) -> list[str]:
+        """The name of the known object whose code is nearest to each, or `UNKNOWN` where none is near.
 
-        Raises:
-            InputError: the library is empty.
+        Near is less than half the way from that object's code to the next known one's: every code has at most
+        one such object, and what lies between two of them is neither. A library of one object has nothing to
+        tell it from: all codes are that object's. An empty one knows nothing.
         """
         if not self.names:
-            raise InputError("the shape library is empty: there is no nearest object.")
-        distances = (self.codes - code.to(self.codes)).norm(dim=-1)
-        index = int(distances.argmin())
-        return index, float(distances[index])
+            return [UNKNOWN] * len(codes)
+        apart = torch.cdist(self.codes, self.codes).fill_diagonal_(torch.inf).min(dim=1).values
+        distance, index = torch.cdist(codes.to(self.codes), self.codes).min(dim=1)
+        near = distance < NEAR_SHARE * apart[index]
+        return [
+            self.names[i] if is_near else UNKNOWN
+            for i, is_near in zip(index.tolist(), near.tolist(), strict=True)
+        ]
