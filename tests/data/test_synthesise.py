@@ -160,7 +160,9 @@ def test_another_configuration_is_refused_and_another_split_is_not(unbroken: Pat
 
 def test_a_second_split_joins_the_first_with_other_pictures(unbroken: Path, tmp_path: Path) -> None:
     run(tmp_path, dataclasses.replace(CONFIG, split="test", scenes=1, look="hard"))
-    run(tmp_path, dataclasses.replace(CONFIG, split="val", scenes=1))
+    other = dataclasses.replace(CONFIG, split="val", scenes=1, look="direct", first_scene=7)
+    run(tmp_path, dataclasses.replace(other, any_pose_share=0.5))
+    assert [p.name for p in (tmp_path / "val").iterdir()] == ["000007"]
     record = json.loads((tmp_path / "synthesis.json").read_text())
     seeds = {record["splits"][split]["scene_seeds"][0] for split in ("test", "val")}
     assert len(seeds) == 2
@@ -214,6 +216,10 @@ def test_objects_take_turns_and_no_table_has_one_twice() -> None:
         ({"distance_m": (0.9, 0.5)}, "distance_m must be a range"),
         ({"elevation_deg": (15.0, 90.0)}, "below 90"),
         ({"seed": -1}, "must not be negative"),
+        ({"first_scene": -1}, "first_scene must not be negative"),
+        ({"first_scene": 1, "layout": "spe3r"}, "a scene is a satellite"),
+        ({"any_pose_share": 1.5}, "any_pose_share must be a share"),
+        ({"usual_pose_share": -0.1}, "usual_pose_share must be a share"),
     ],
 )
 def test_senseless_settings_are_refused(change: dict[str, object], message: str) -> None:

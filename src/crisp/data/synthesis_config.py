@@ -23,10 +23,13 @@ class SynthesisConfig:
     """Files, names and units: bop, nocs (six categories; its intrinsics) or spe3r (satellites; 256x256)."""
     scenes: int = 100
     """Tables to lay; spe3r: satellites, at most as many as there are for the split."""
+    first_scene: int = 0
+    """Number of the first table: with numbers of their own, folders of two splits can be put into one."""
     views_per_scene: int = 5
     """Pictures of each, every one with its own camera and light."""
     look: LookName = "clean"
-    """clean: mild light, exact depth; hard: strong light, clutter, blur, noise, a depth sensor's faults."""
+    """clean: mild light, exact depth; hard: strong light, clutter, blur, noise, a depth sensor's faults;
+    direct: as hard, but with light straight from the lamps alone, in less than half the time."""
     seed: int = 0
     """Each scene's own seed follows from this, the split's name and the scene's number."""
     width: int = 640
@@ -57,10 +60,11 @@ class SynthesisConfig:
             if getattr(self, name) < 1:
                 raise InputError(f"{name} must be at least 1, got {getattr(self, name)}.")
         self._check_layout()
-        if self.look not in ("clean", "hard"):
-            raise InputError(f"look must be 'clean' or 'hard', got {self.look!r}.")
-        if self.seed < 0:
-            raise InputError(f"seed must not be negative, got {self.seed}.")
+        if self.look not in get_args(LookName):
+            raise InputError(f"look must be {', '.join(get_args(LookName))}, got {self.look!r}.")
+        for name in ("seed", "first_scene"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} must not be negative, got {getattr(self, name)}.")
         for name, least in _LEAST.items():
             low, high = getattr(self, name)
             if not least <= low <= high:
@@ -74,6 +78,8 @@ class SynthesisConfig:
     def _check_layout(self) -> None:
         if self.layout not in get_args(Layout):
             raise InputError(f"layout must be {', '.join(get_args(Layout))}, got {self.layout!r}.")
+        if self.layout == "spe3r" and self.first_scene != 0:
+            raise InputError("with layout spe3r a scene is a satellite: first_scene must be 0.")
         if self.layout == "spe3r" and self.split not in ("train", "test"):
             raise InputError(f"with layout spe3r the split must be train or test, got {self.split!r}.")
         if self.layout == "nocs":

@@ -112,7 +112,7 @@ def _tasks(models: tuple[ObjectModel, ...], config: SynthesisConfig, out: Path) 
 def _scenes(count: int, config: SynthesisConfig) -> Iterator[tuple[int, tuple[int, ...]]]:
     """Number of each scene, and the places of its models: a satellite is a scene of its own."""
     if config.layout != "spe3r":
-        yield from enumerate(_deal(count, config))
+        yield from enumerate(_deal(count, config), start=config.first_scene)
         return
     role = "test" if config.split == "test" else "train"
     places = [place for place in range(count) if role_of(place + 1, count) == role]
@@ -148,7 +148,7 @@ def _begin(writer: SceneWriter, models: tuple[ObjectModel, ...], config: Synthes
     }
     split = {
         "config": _recorded(config),
-        "scene_seeds": [_scene_seed(config, scene_id) for scene_id in range(config.scenes)],
+        "scene_seeds": [_scene_seed(config, config.first_scene + place) for place in range(config.scenes)],
     }
     if path.exists():
         known = read_json(path)
@@ -176,7 +176,7 @@ def _recorded(config: SynthesisConfig) -> dict[str, Any]:
     """As JSON has it. What could not be chosen once goes without saying where it is as it was then, so that
     older records still hold."""
     record = json.loads(json.dumps(dataclasses.asdict(config)))
-    for name in ("layout", "any_pose_share", "usual_pose_share"):
+    for name in ("layout", "any_pose_share", "usual_pose_share", "first_scene"):
         if record[name] == getattr(SynthesisConfig, name):
             del record[name]
     return record
