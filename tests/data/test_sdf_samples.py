@@ -7,7 +7,14 @@ import pytest
 import torch
 import trimesh
 
-from crisp.data.sdf_samples import SampleKind, SdfSampleConfig, cache_key, sdf_samples, signed_distance
+from crisp.data.sdf_samples import (
+    SampleKind,
+    SdfSampleConfig,
+    cache_key,
+    sdf_samples,
+    signed_distance,
+    thickened,
+)
 from crisp.errors import InputError
 from crisp.shape.field import AnalyticBox
 from crisp.types import Mesh
@@ -31,6 +38,19 @@ def test_box_distances_are_the_analytic_ones():
     # Surface points are 0 by definition; rounding to float32 moves them by less than 1e-8 m.
     np.testing.assert_allclose(samples.distance_m, truth, atol=1e-6)
     assert (samples.distance_m < 0).sum() > 50, "no point inside: the sign would go untested"
+
+
+def test_thin_walls_are_thickened_and_others_left_alone():
+    outer, inner = (trimesh.creation.icosphere(subdivisions=4, radius=r) for r in (0.07, 0.069))
+    inner.invert()
+    shell = sdf_samples(_mesh(trimesh.util.concatenate([outer, inner])), SMALL)
+    # 1 mm thick: nine of ten points inside are at most 0.45 mm deep, so that counts for 0.9 mm.
+    moved = shell.distance_m - thickened(shell, 0.003).distance_m
+    np.testing.assert_allclose(moved, moved[0], atol=1e-8)
+    assert moved[0] == pytest.approx(0.00105, abs=1e-4)
+    solid = sdf_samples(_box(), SMALL)
+    assert np.array_equal(thickened(solid, 0.003).distance_m, solid.distance_m)
+    assert np.array_equal(thickened(shell, 0.0).distance_m, shell.distance_m)
 
 
 def test_sphere_distances_are_analytic_to_the_chord_error():

@@ -163,6 +163,18 @@ def test_sdf_loss_by_hand() -> None:
     assert found.item() == pytest.approx(wanted, rel=1e-6)
 
 
+def test_errors_far_from_the_surface_count_less_when_asked() -> None:
+    # At 0 and at three times the focus: weights 1 and 1/4, divided by their mean 5/8.
+    predicted, truth = torch.tensor([[0.001, 0.011]]), torch.tensor([[0.0, 0.009]])
+    off = torch.zeros(1, 2, dtype=torch.bool)
+    weights = SdfWeights(1.0, 0.0, 0.0, focus_m=0.003)
+    found = sdf_loss(predicted, truth, off, gradient=None, weights=weights)
+    assert float(found) == pytest.approx((1.6 * 0.001 + 0.4 * 0.002) / 2)
+    equal = torch.full((1, 2), 0.004)
+    same = sdf_loss(equal + 0.001, equal, off, gradient=None, weights=weights)
+    assert float(same) == pytest.approx(0.001, rel=1e-4)
+
+
 @pytest.mark.parametrize(
     ("weights", "wanted"),
     [

@@ -90,6 +90,18 @@ class SdfSamples:
         return SdfSamples(self.points_object[mask], self.distance_m[mask], self.kind[mask])
 
 
+def thickened(samples: SdfSamples, least_wall_m: float) -> SdfSamples:
+    """The same points about a solid whose surface lies farther out, where its walls are thinner than this.
+
+    A wall of a millimetre lies between the nodes of any grid that a mesh is made from, and within the error
+    of a learnt distance. The wall is taken for twice the depth that nine of ten points inside do not exceed.
+    """
+    inside = -samples.distance_m[samples.distance_m < 0]
+    wall_m = 2 * float(np.quantile(inside, 0.9)) if len(inside) else 0.0
+    offset_m = max(0.0, 0.5 * (least_wall_m - wall_m))
+    return SdfSamples(samples.points_object, samples.distance_m - offset_m, samples.kind)
+
+
 def sdf_samples(mesh: Mesh, config: SdfSampleConfig, cache_dir: Path | None = None) -> SdfSamples:
     """Sample the signed distance of a watertight mesh, or read the samples from the cache.
 

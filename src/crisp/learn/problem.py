@@ -12,7 +12,7 @@ import numpy as np
 
 from crisp.data.dataset import Dataset, FrameKey, KnownObject
 from crisp.data.layouts import open_dataset
-from crisp.data.sdf_samples import SdfSampleConfig, SdfSamples, sdf_samples
+from crisp.data.sdf_samples import SdfSampleConfig, SdfSamples, sdf_samples, thickened
 from crisp.errors import InputError
 from crisp.learn.recipe import Recipe
 from crisp.progress import track
@@ -79,7 +79,8 @@ def open_problem(
         seed=recipe.seed,
     )
     samples = [
-        sdf_samples(o.mesh, sample_config, cache) for o in track(objects, "distances", total=len(objects))
+        thickened(sdf_samples(o.mesh, sample_config, cache), recipe.least_wall_m)
+        for o in track(objects, "distances", total=len(objects))
     ]
     held = _validation({key: {i.object_id for i in found} for key, found in labels.items()}, recipe)
     train_keys = [key for key in keys if key not in held]

@@ -41,7 +41,7 @@ class DecoderStage:
         at_least(self, 1, "steps", "points", "eikonal_every")
         at_least(self, 0, "eikonal_points", "code_noise")
         above_zero(self, "learning_rate")
-        at_least(self.weights, 0, "distance", "off_surface", "eikonal")
+        at_least(self.weights, 0, "distance", "off_surface", "eikonal", "focus_m")
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ class JointStage:
         at_least(self, 1, "epochs", "batch", "surface", "near", "volume")
         at_least(self, 0, "weight_decay", "alpha", "beta")
         above_zero(self, "learning_rate", "zeta_m")
-        at_least(self.weights, 0, "distance", "off_surface", "eikonal")
+        at_least(self.weights, 0, "distance", "off_surface", "eikonal", "focus_m")
         if self.restart_steps < 0 or self.restart_factor < 1:
             raise InputError("restart_steps must not be negative, and restart_factor at least 1.")
 
@@ -189,6 +189,7 @@ class Recipe:
         preset: "small" or "paper".
         seed: of everything that is drawn.
         cube_margin: half side of the decoder's cube, as a multiple of the largest half extent of an object.
+        least_wall_m: objects with thinner walls are learnt so much thicker; 0 leaves all as they are.
         validation_share: share of the frames kept for validation.
         checkpoint_every: steps between states to resume from.
         decoder, features, heads: the three stages on kept features; or
@@ -199,6 +200,7 @@ class Recipe:
     preset: str = "small"
     seed: int = 0
     cube_margin: float = 1.1
+    least_wall_m: float = 0.0
     validation_share: float = 0.05
     checkpoint_every: int = 250
     decoder: DecoderStage | None = None
@@ -207,7 +209,7 @@ class Recipe:
     joint: JointStage | None = None
 
     def __post_init__(self) -> None:
-        at_least(self, 0, "seed", "validation_share")
+        at_least(self, 0, "seed", "validation_share", "least_wall_m")
         at_most(self, LARGEST_SEED, "seed")
         at_most(self, 1, "validation_share")
         at_least(self, 1, "checkpoint_every", "cube_margin")
