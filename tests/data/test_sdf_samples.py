@@ -44,10 +44,10 @@ def test_thin_walls_are_thickened_and_others_left_alone():
     outer, inner = (trimesh.creation.icosphere(subdivisions=4, radius=r) for r in (0.07, 0.069))
     inner.invert()
     shell = sdf_samples(_mesh(trimesh.util.concatenate([outer, inner])), SMALL)
-    # 1 mm thick: nine of ten points inside are at most 0.45 mm deep, so that counts for 0.9 mm.
+    # 1 mm thick: a quarter of the points inside are at most 0.125 mm deep.
     moved = shell.distance_m - thickened(shell, 0.003).distance_m
     np.testing.assert_allclose(moved, moved[0], atol=1e-8)
-    assert moved[0] == pytest.approx(0.00105, abs=1e-4)
+    assert moved[0] == pytest.approx(0.001, abs=2e-4)
     solid = sdf_samples(_box(), SMALL)
     assert np.array_equal(thickened(solid, 0.003).distance_m, solid.distance_m)
     assert np.array_equal(thickened(shell, 0.0).distance_m, shell.distance_m)

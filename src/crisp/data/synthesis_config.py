@@ -78,8 +78,10 @@ class SynthesisConfig:
     def _check_layout(self) -> None:
         if self.layout not in get_args(Layout):
             raise InputError(f"layout must be {', '.join(get_args(Layout))}, got {self.layout!r}.")
-        if self.layout == "spe3r" and self.first_scene != 0:
-            raise InputError("with layout spe3r a scene is a satellite: first_scene must be 0.")
+        if self.layout == "spe3r" and (self.first_scene != 0 or self.any_pose_share != 0):
+            raise InputError(
+                "with layout spe3r a scene is a satellite in space: first_scene and any_pose_share must be 0."
+            )
         if self.layout == "spe3r" and self.split not in ("train", "test"):
             raise InputError(f"with layout spe3r the split must be train or test, got {self.split!r}.")
         if self.layout == "nocs":

@@ -123,7 +123,8 @@ def _scenes(count: int, config: SynthesisConfig) -> Iterator[tuple[int, tuple[in
 
 def _deal(count: int, config: SynthesisConfig) -> Iterator[tuple[int, ...]]:
     """Which models stand on each table: those that had fewest turns so far, ties drawn at random."""
-    rng = np.random.default_rng((config.seed, zlib.crc32(config.split.encode())))
+    start = (config.first_scene,) if config.first_scene else ()
+    rng = np.random.default_rng((config.seed, zlib.crc32(config.split.encode()), *start))
     turns = np.zeros(count, dtype=np.int64)
     for _ in range(config.scenes):
         size = min(count, int(rng.integers(config.objects_per_scene[0], config.objects_per_scene[1] + 1)))

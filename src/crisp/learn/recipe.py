@@ -12,6 +12,8 @@ from crisp.record_checks import above_zero, at_least, at_most, one_of
 from crisp.toml_records import load_record, toml_names
 
 LARGEST_SEED = 2**32 - 1
+MOST_WALL_M = 0.008
+"""A solid cannot be told from a thicker wall: the points about its surface do not reach deeper."""
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -213,6 +215,8 @@ class Recipe:
         at_most(self, LARGEST_SEED, "seed")
         at_most(self, 1, "validation_share")
         at_least(self, 1, "checkpoint_every", "cube_margin")
+        if self.least_wall_m > MOST_WALL_M:
+            raise InputError(f"least_wall_m must be at most {MOST_WALL_M} m, got {self.least_wall_m}.")
         staged = [self.decoder, self.features, self.heads]
         if self.joint is not None and any(stage is not None for stage in staged):
             raise InputError("a recipe has either [joint] or [decoder], [features] and [heads], not both.")

@@ -22,6 +22,7 @@ from crisp.report.shown import Shown
 from crisp.report.style import CSS
 from crisp.report.tables import legend, notes, origin_table, tiles, timing_table
 from crisp.results import Truth
+from crisp.shape.library import UNKNOWN
 from crisp.types import Frame, Mesh, Result
 from crisp.whole_files import write_whole
 
@@ -122,7 +123,7 @@ def _shown(number: int, result: Result, truth: ObjectTruth | None, comparison: C
     own = Shown(
         number,
         result,
-        name=result.label or f"object {number}",
+        name=f"object {number}" if result.label in (None, UNKNOWN) else str(result.label),
         mesh=None if result.mesh is None else smooth(result.mesh),
         comparison=comparison,
         start_mesh=None if start is None or start.mesh is None else bare(start.mesh),

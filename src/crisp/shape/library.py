@@ -61,10 +61,15 @@ class ShapeLibrary:
         """
         if not self.names:
             return [UNKNOWN] * len(codes)
-        apart = torch.cdist(self.codes, self.codes).fill_diagonal_(torch.inf).min(dim=1).values
-        distance, index = torch.cdist(codes.to(self.codes), self.codes).min(dim=1)
+        apart = _distances(self.codes, self.codes).fill_diagonal_(torch.inf).min(dim=1).values
+        distance, index = _distances(codes.to(self.codes), self.codes).min(dim=1)
         near = distance < NEAR_SHARE * apart[index]
         return [
             self.names[i] if is_near else UNKNOWN
             for i, is_near in zip(index.tolist(), near.tolist(), strict=True)
         ]
+
+
+def _distances(a: Float[Tensor, "n c"], b: Float[Tensor, "k c"]) -> Float[Tensor, "n k"]:
+    # By matrix product, which is the default for many rows, near codes would lose half their digits.
+    return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")

@@ -285,7 +285,7 @@ class Adapter:
 
 
 def _standard(model: Model) -> Stages:
-    return standard_stages(model.network, model.known_shapes, model.settings)
+    return standard_stages(model.network, model.known_shapes, model.settings, library=model.info.library)
 
 
 def _with_heads_of_its_own(network: CrispNetwork) -> CrispNetwork:
