@@ -46,7 +46,7 @@ def test_ours_with_the_published_shape_step() -> None:
 
 
 def test_what_ships_is_what_is_named() -> None:
-    assert correction_names() == sorted(["default", "bcd", *PUBLISHED])
+    assert correction_names() == sorted(["default", "bcd", "search", *PUBLISHED])
 
 
 @pytest.mark.parametrize("name", PUBLISHED)

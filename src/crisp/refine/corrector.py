@@ -12,6 +12,7 @@ from torch import Tensor
 
 from crisp.errors import InputError
 from crisp.refine.active_shape import ShapeGram
+from crisp.refine.known_search import KnownSearch
 from crisp.refine.pose_step import PoseStep
 from crisp.refine.problem import (
     Kernel,
@@ -41,7 +42,7 @@ class Correction:
     """What the corrector made of a batch.
 
     Args:
-        state: the best answer found, a copy; never worse than the one that came in.
+        state: the best answer found, a copy; never worse than the one that came in, or that a search chose.
         status: per object: "converged", "budget", "unimproved" or "unsolvable".
         reasons: a sentence each.
         objective_start, objective: (B,) square metres, before and after; over the pool's points too.
@@ -75,6 +76,8 @@ class Corrector:
         rounds: at most.
         tolerance: a round must lower the objective by this share of it, or the object has converged.
         kernel: of the objective by which answers are compared.
+        search: finds where to start among the known shapes and their turns; None starts where the network and
+            the registration say.
 
     Raises:
         InputError: settings that contradict each other.
@@ -85,6 +88,7 @@ class Corrector:
     rounds: int = 3
     tolerance: float = 0.02
     kernel: Kernel = default(default_factory=SoftL1)
+    search: KnownSearch | None = None
 
     def __post_init__(self) -> None:
         if self.rounds < 1:
@@ -107,7 +111,9 @@ class Corrector:
             pool: points of the same objects from other frames; the shape step sees them too, and answers are
                 compared on all points: a shape that suits only this frame must not win.
         """
-        course = _Course(self, _Task(field, observation, basis, pool), start)
+        task = _Task(field, observation, basis, pool)
+        begun = start if self.search is None else self.search(field, observation, start, basis=basis)
+        course = _Course(self, task, start, begun=begun)
         for _ in range(self.rounds):
             if course.active.any():
                 course.round()
@@ -138,11 +144,11 @@ class _Task:
 class _Course:
     """One run of the corrector: `current` goes on from round to round, `best` only gets better."""
 
-    def __init__(self, plan: Corrector, task: _Task, start: State) -> None:
+    def __init__(self, plan: Corrector, task: _Task, start: State, *, begun: State) -> None:
         self.plan, self.task = plan, task
-        self.current = self.best = start
+        self.current = self.best = begun
         self.trace = [self._judge(task, start)]
-        self.lowest = self.trace[0]
+        self.lowest = self.trace[0] if begun is start else self._judge(task, begun)
         self.active = torch.ones_like(task.observation.valid[:, 0])
         self.reshaped = torch.zeros_like(self.active)
         self.rounds = torch.zeros_like(self.active, dtype=torch.long)

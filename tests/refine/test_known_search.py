@@ -1,0 +1,123 @@
+"""Among known shapes and their turns the right one is found, and what fits as it is stays."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+from crisp.errors import InputError
+from crisp.geometry import pose
+from crisp.refine.corrector import Corrector
+from crisp.refine.known_search import KnownSearch, cube_turns
+from crisp.refine.problem import Observation, ShapeBasis, SoftL1, State, object_points, objective
+from crisp.refine.se3_step import Se3Step
+from crisp.refine.settings import load_correction
+from crisp.shape.field import AnalyticEllipsoid
+
+FIELD = AnalyticEllipsoid()
+KNOWN = torch.tensor([[0.07, 0.045, 0.02], [0.05, 0.05, 0.05], [0.09, 0.03, 0.03], [0.3, 0.3, 0.3]])
+POSE = pose.exp(torch.tensor([0.02, -0.03, 0.6, 0.4, -0.7, 0.3], dtype=torch.float64))
+NOT_TURNED = torch.eye(4, dtype=torch.float64)
+
+
+def turned(degrees: tuple[float, float, float]) -> torch.Tensor:
+    T = torch.eye(4, dtype=torch.float64)
+    T[:3, :3] = torch.from_numpy(Rotation.from_euler("xyz", degrees, degrees=True).as_matrix())
+    return T
+
+
+def problem(
+    starts: list[torch.Tensor], codes: torch.Tensor, true: torch.Tensor = KNOWN[0]
+) -> tuple[Observation, State, ShapeBasis]:
+    """The half of one ellipsoid that faces the camera, begun at several poses with several codes."""
+    direction = torch.nn.functional.normalize(
+        torch.randn(2400, 3, generator=torch.Generator().manual_seed(1)), dim=-1
+    )
+    x = pose.apply(POSE.float(), direction * true)
+    normal = (direction / true) @ POSE.float()[:3, :3].T
+    x = x[(x * normal).sum(-1) < 0][:600].expand(len(starts), -1, 3)
+    observation = Observation(x, torch.ones(x.shape[:2], dtype=torch.bool))
+    T = torch.stack([POSE @ start for start in starts])
+    basis = ShapeBasis(KNOWN, KNOWN.norm(dim=-1), codes)
+    return observation, State(object_points(T, observation), T, codes), basis
+
+
+def test_a_wrong_turn_and_a_wrong_shape_are_mended_together() -> None:
+    """Begun as a ball, which any turn leaves as it is, and turned by far about two axes."""
+    starts = [NOT_TURNED, turned((80, 10, -8)), turned((12, 85, 95))]
+    observation, start, basis = problem(starts, KNOWN[1].expand(3, 3) + 0.001)
+    found = KnownSearch(doubt=0.0)(FIELD, observation, start, basis=basis)
+    assert torch.equal(found.shape_code, KNOWN[0].expand(3, 3))
+    assert objective(FIELD, found, observation, SoftL1()).sqrt().max() < 2e-4
+    plain = Corrector(Se3Step(iterations=20))(FIELD, observation, start, basis=basis)
+    assert plain.objective.sqrt().max() > 5e-3, "a descent alone does not find it: the search is needed"
+
+
+def test_what_is_right_stays_though_a_half_turn_fits_as_well() -> None:
+    observation, start, basis = problem([NOT_TURNED, turned((4, -3, 5))], KNOWN[0].expand(2, 3) + 1e-4)
+    found = KnownSearch()(FIELD, observation, start, basis=basis)
+    assert torch.equal(found.shape_code, KNOWN[0].expand(2, 3))
+    angle = pose.inverse(POSE.expand(2, 4, 4)) @ found.T_camera_object
+    assert torch.allclose(angle, NOT_TURNED.expand(2, 4, 4), atol=0.01)
+
+
+def test_only_the_nearest_shapes_are_tried_and_doubt_holds_to_the_first() -> None:
+    near_the_ball = KNOWN[1][None] + 0.001
+    observation, start, basis = problem([NOT_TURNED], near_the_ball)
+    for search in (KnownSearch(shapes=1), KnownSearch(doubt=1e6)):
+        assert torch.equal(search(FIELD, observation, start, basis=basis).shape_code, KNOWN[1:2])
+
+
+def test_an_object_does_not_depend_on_its_neighbours() -> None:
+    starts, codes = [turned((80, 10, -8)), NOT_TURNED], KNOWN[[1, 2]] + 0.001
+    observation, start, basis = problem(starts, codes)
+    together = KnownSearch()(FIELD, observation, start, basis=basis)
+    for i in range(2):
+        one = torch.tensor([i])
+        alone = KnownSearch()(FIELD, observation.take(one), start.take(one), basis=basis.take(one))
+        assert torch.allclose(alone.T_camera_object[0], together.T_camera_object[i], atol=1e-6)
+        assert torch.equal(alone.shape_code[0], together.shape_code[i])
+
+
+def test_an_object_without_points_stays_and_does_not_take_the_others_down() -> None:
+    observation, start, basis = problem([turned((0, 90, 0))] * 2, KNOWN[[1, 1]] + 0.001)
+    valid = observation.valid.clone()
+    valid[0] = False
+    seen = Observation(observation.points_camera, valid)
+    found = KnownSearch(doubt=0.0)(FIELD, seen, start, basis=basis)
+    assert torch.equal(found.T_camera_object[0], start.T_camera_object[0])
+    assert torch.equal(found.shape_code[0], start.shape_code[0])
+    assert torch.equal(found.shape_code[1], KNOWN[0])
+    corrected = Corrector(Se3Step(), search=KnownSearch(doubt=0.0))(FIELD, seen, start, basis=basis)
+    assert corrected.status[0] == "unsolvable"
+
+
+def test_a_corrector_with_a_search_says_what_it_gained_over_the_network() -> None:
+    observation, start, basis = problem([turned((80, 10, -8))], KNOWN[1:2] + 0.001)
+    found = Corrector(Se3Step(), search=KnownSearch(doubt=0.0))(FIELD, observation, start, basis=basis)
+    begun = objective(FIELD, start, observation, SoftL1())
+    assert torch.allclose(found.objective_start, begun)
+    assert found.objective[0] < 1e-3 * begun[0]
+
+
+def test_the_turns_are_a_group_that_begins_with_none() -> None:
+    turns = cube_turns()
+    assert torch.equal(turns[0], NOT_TURNED)
+    products = (turns[:, None] @ turns[None]).flatten(0, 1)
+    assert torch.cdist(products.flatten(1), turns.flatten(1)).min(dim=1).values.max() < 1e-12
+    assert torch.unique(turns.flatten(1).round(decimals=6), dim=0).shape[0] == 24
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"points": 3}, {"heat_points": 0}, {"shapes": 0}, {"finalists": 0}, {"doubt": -1.0}, {"favour": 0.0}],
+)
+def test_senseless_settings_are_refused(change: dict[str, float]) -> None:
+    with pytest.raises(InputError):
+        KnownSearch(**change)  # type: ignore[arg-type]
+
+
+def test_the_shipped_settings_search_and_leave_the_shape_alone() -> None:
+    corrector, certificate = load_correction("search")
+    assert corrector.search == KnownSearch() and corrector.shape_step is None and certificate is None
