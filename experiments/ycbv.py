@@ -36,7 +36,7 @@ REAL_SPLITS = ("train_real", "test")
 WAYS = {"no corrector": "none", "Alg. 1": "bcd", "Alg. 2": "default", "search": "search"}
 OWN = "search"
 """What the model uses unless told otherwise, and what the goals are of."""
-RENDERED_FRAMES = 24
+RENDERED_FRAMES = 16
 """Of the rendered test split, the first so many: two of each scene."""
 PROTOCOLS: tuple[Protocol, ...] = ("add-s", "crisp-shape", "chamfer-mm")
 LEAST_VISIBLE = 0.1  # as BOP: what is hidden but for that is asked of nobody

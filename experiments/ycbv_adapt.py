@@ -5,7 +5,7 @@ has adapted to the other scenes alone (leave one scene out). Of the labels the m
 nothing else. Figures are of the network alone and with the search, nearly equal pictures of an object
 counting as one.
 
-    python -m experiments.ycbv_adapt --data FOLDER [--quick]
+    python -m experiments.ycbv_adapt --data FOLDER [--quick] [--protocols transductive]
 """
 
 from __future__ import annotations
@@ -49,16 +49,18 @@ THRESHOLDS = {"add_s_m": (0.01, 0.02, 0.03), "crisp_shape": E_SHAPE_AUC}
 
 
 def main() -> None:
-    options = parser_of(__doc__).parse_args()
+    protocols = {"transductive": everywhere, "leave one scene out": elsewhere}
+    parser = parser_of(__doc__)
+    parser.add_argument("--protocols", nargs="+", choices=list(protocols), default=list(protocols))
+    options = parser.parse_args()
     if not has_real_frames(options.data):
         return
     start = time.perf_counter()
     everything = real_set(options.data, options.work)
-    protocols = {"transductive": everywhere, "leave one scene out": elsewhere}
     before = {way: estimates(options.weights, everything, way, options) for way in WAYS}
     goals: list[Claim] = []
     claims: list[Claim] = []
-    for name in list(protocols)[: 1 if options.quick else None]:
+    for name in options.protocols[: 1 if options.quick else None]:
         after = {way: protocols[name](everything, way, options) for way in WAYS}
         for way in WAYS:
             changes = list(changed(f"{name}, {way}", before[way], after[way]))
@@ -76,6 +78,7 @@ def main() -> None:
             "model_sha256": load_model(options.weights).sha256,
             "masks": "ground truth",
             "recipe": asdict(recipe_of(options)),
+            "protocols": options.protocols,
             "ways": WAYS,
         },
         seconds=time.perf_counter() - start,

@@ -30,8 +30,9 @@ class Demo:
     """How many objects stand on the table."""
     look: Literal["clean", "hard"] = "clean"
     """Light and sensor: mild and exact, or strong and faulty."""
-    correct: str = "default"
-    """Settings of the corrector by name or TOML file; none for the network alone, without certificates."""
+    correct: str = "own"
+    """Settings of the corrector by name or TOML file; own: what suits the model; none: the network alone,
+    without certificates."""
     adapt: bool = False
     """Adapt to a stream of hard frames instead, and show before and after: a few minutes on two cores."""
 
@@ -60,8 +61,9 @@ class Estimate:
     """Let the frames of a scene help one another: auto, or a JSON file of names per frame and mask."""
     weights: str = "bundled"
     """Name of a bundled model or a checkpoint folder."""
-    correct: str = "default"
-    """Settings of the corrector by name or TOML file; none for the network alone, without certificates."""
+    correct: str = "own"
+    """Settings of the corrector by name or TOML file; own: what suits the model; none: the network alone,
+    without certificates."""
 
 
 @dataclass(frozen=True)
@@ -140,8 +142,9 @@ class Predict:
     """Leave out detections with a lower score."""
     tracks: str | None = None
     """Let the frames of a scene help one another: auto, or a JSON file of names per frame and mask."""
-    correct: str = "default"
-    """Settings of the corrector by name or TOML file; none for the network alone, without certificates."""
+    correct: str = "own"
+    """Settings of the corrector by name or TOML file; own: what suits the model; none: the network alone,
+    without certificates."""
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ def run_demo(
     seed: int = SEED,
     objects: int = OBJECTS,
     look: LookName = "clean",
-    correct: str = "default",
+    correct: str = "own",
     console: Console | None = None,
 ) -> Path:
     """Render, estimate, score, and write `results.json`, meshes and `report.html`.

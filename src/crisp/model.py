@@ -33,7 +33,7 @@ from crisp.tracking import Tracker, TrackingConfig
 from crisp.types import Detection, Frame, Result
 
 WEIGHTS = Path(__file__).parent / "weights"
-BUNDLED = {"bundled": "small", "small": "small"}
+BUNDLED = {"bundled": "small", "small": "small", "ycbv-small": "ycbv-small"}
 BACKBONE = WEIGHTS / "backbone" / "dinov2-small-int8.safetensors"
 
 
@@ -47,7 +47,8 @@ class Model:
         name: how the checkpoint was asked for.
         sha256: of the checkpoint's description, which holds the hashes of its files.
         registration, meshing: settings of those stages.
-        corrector: None leaves estimates as the registration found them.
+        corrector: None leaves estimates as the registration found them. Loaded models have the one that their
+            checkpoint names in `training.correct`, or "default".
         certificate: as calibrated for the checkpoint, else as published; None gives no verdicts.
     """
 
@@ -120,16 +121,16 @@ class Model:
         """The same model with other settings of the corrector.
 
         Args:
-            name: "none" for the network alone, without verdicts; else of settings that come with the package
-                ("default", "bcd", "ycbv-lsq", ...), or a TOML file. Where those leave the certificate to the
-                model, it keeps its bounds, which were found with "default".
+            name: "own" for what the model was loaded with; "none" for the network alone, without verdicts;
+                else of settings that come with the package ("default", "bcd", "ycbv-lsq", ...), or a TOML
+                file. Where those leave the certificate to the model, it keeps its bounds, found with "own".
 
         Raises:
             InputError: no such settings, or a file that does not make sense.
         """
         if name == "none":
             return replace(self, corrector=None, certificate=None)
-        corrector, certificate = load_correction(name)
+        corrector, certificate = load_correction(own_correction(self.info) if name == "own" else name)
         return replace(self, corrector=corrector, certificate=certificate or self.certificate)
 
     def _stages(self, shapes: ActiveShapes | None) -> Stages:
@@ -164,8 +165,19 @@ def load_model(source: str | Path, *, device: str | None = None) -> Model:
     sizes = info.library.diameters_m
     registration = RegistrationConfig.for_size(float(sizes.median()) if len(sizes) else 0.0)
     return Model(
-        network, info, name=str(source), sha256=digest, certificate=certificate, registration=registration
+        network,
+        info,
+        name=str(source),
+        sha256=digest,
+        certificate=certificate,
+        registration=registration,
+        corrector=load_correction(own_correction(info))[0],
     )
+
+
+def own_correction(info: CheckpointInfo) -> str:
+    """Name of the correction settings that a checkpoint asks for."""
+    return str(info.training.get("correct", "default"))
 
 
 def checkpoint_folder(source: str | Path) -> Path:

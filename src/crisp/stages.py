@@ -22,7 +22,7 @@ from crisp.refine.degeneracy import degeneracy
 from crisp.refine.pixels import observe_pixels
 from crisp.refine.problem import Observation, PooledPoints, ShapeBasis, State, with_pool
 from crisp.shape.field import SignedDistance
-from crisp.shape.library import ShapeLibrary
+from crisp.shape.library import UNKNOWN, ShapeLibrary
 from crisp.shape.mesh import MeshConfig, extract_meshes
 from crisp.types import Certificate, CorrectionSummary, Crop, Detection, Estimate, Frame, Mesh, Prediction
 
@@ -241,10 +241,21 @@ def _summary(found: Correction, i: int, *, start: Estimate, unique: Uniqueness) 
 
 
 def name_all(estimates: Sequence[Estimate], library: ShapeLibrary | None) -> list[str | None]:
-    """Which known object each is by its shape code, or that none is near; None without a library."""
+    """Which known object each is by its shape code, or that none is near; None without a library.
+
+    A corrector that is only offered known shapes makes a known object of everything: what the network itself
+    had said must be near to the same one.
+    """
     if library is None or not estimates:
         return [None] * len(estimates)
-    return list(library.labels(torch.stack([item.shape_code for item in estimates])))
+    found = library.labels(torch.stack([item.shape_code for item in estimates]))
+    first = [e.shape_code if e.correction is None else _first_code(e.correction) for e in estimates]
+    said = library.labels(torch.stack(first))
+    return [name if name == other else UNKNOWN for name, other in zip(found, said, strict=True)]
+
+
+def _first_code(correction: CorrectionSummary) -> Tensor:
+    return torch.from_numpy(correction.shape_code_start)
 
 
 def certify_all(

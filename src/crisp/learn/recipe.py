@@ -15,6 +15,7 @@ LARGEST_SEED = 2**32 - 1
 MOST_WALL_M = 0.008
 """A solid cannot be told from a thicker wall: the points about its surface do not reach deeper."""
 PRECISIONS = ("float32", "bfloat16")
+LIBRARIES = ("network", "decoder")
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,9 @@ class Recipe:
         seed: of everything that is drawn.
         cube_margin: half side of the decoder's cube, as a multiple of the largest half extent of an object.
         least_wall_m: objects with thinner walls are learnt so much thicker; 0 leaves all as they are.
+        library: which codes the checkpoint keeps for its objects: "network", the mean of those that it
+            gives to their pictures, as published, or "decoder", those that the decoder learnt, which are the
+            better shapes and need a network that comes near to them.
         validation_share: share of the frames kept for validation.
         checkpoint_every: steps between states to resume from.
         decoder, features, heads: the three stages on kept features; or
@@ -203,6 +207,7 @@ class Recipe:
     seed: int = 0
     cube_margin: float = 1.1
     least_wall_m: float = 0.0
+    library: str = "network"
     validation_share: float = 0.05
     checkpoint_every: int = 250
     decoder: DecoderStage | None = None
@@ -215,6 +220,7 @@ class Recipe:
         at_most(self, LARGEST_SEED, "seed")
         at_most(self, 1, "validation_share")
         at_least(self, 1, "checkpoint_every", "cube_margin")
+        one_of(self, "library", LIBRARIES)
         if self.least_wall_m > MOST_WALL_M:
             raise InputError(f"least_wall_m must be at most {MOST_WALL_M} m, got {self.least_wall_m}.")
         staged = [self.decoder, self.features, self.heads]
@@ -222,6 +228,10 @@ class Recipe:
             raise InputError("a recipe has either [joint] or [decoder], [features] and [heads], not both.")
         if self.joint is None and any(stage is None for stage in staged):
             raise InputError("a recipe needs [joint], or all of [decoder], [features] and [heads].")
+        if self.joint is not None and self.library == "decoder":
+            raise InputError(
+                'the joint training has no codes of the decoder alone: library must be "network".'
+            )
 
 
 def recipe_names() -> list[str]:

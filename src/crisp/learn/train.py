@@ -167,6 +167,8 @@ def _train_staged(
         journal=journal,
         checkpoint_every=recipe.checkpoint_every,
     )
+    if recipe.library == "decoder":
+        return codes.cpu(), metrics
     return mean_codes(network, store, len(problem.objects), fallback=codes), metrics
 
 
