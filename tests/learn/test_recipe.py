@@ -112,6 +112,8 @@ def test_a_whole_number_is_a_number(tmp_path: Path) -> None:
         (f'name = "m"\nseed = {2**70}\n' + STAGES, "seed must be at most 4294967295"),
         ('name = "m"\ncheckpoint_every = 0\n' + STAGES, "checkpoint_every must be at least 1, got 0"),
         ('name = "m"\ncube_margin = 0.9\n' + STAGES, "cube_margin must be at least 1, got 0.9"),
+        ('name = "m"\nlibrary = "mean"\n' + STAGES, "library must be network or decoder, got mean"),
+        ('name = "m"\nlibrary = "decoder"\n[joint]\n', "no codes of the decoder alone"),
         ('name = "m"\nleast_wall_m = 0.1\n' + STAGES, "least_wall_m must be at most 0.008 m"),
         (f'name = "m"\ncube_margin = {10**400}\n' + STAGES, "cube_margin must be at least 1, got inf"),
         ('name = "m"\nvalidation_share = 1.5\n' + STAGES, "validation_share must be at most 1, got 1.5"),

@@ -128,6 +128,15 @@ def test_training_ends_with_a_model_that_estimates(
     assert not torch.equal(codes[0], codes[1])
 
 
+def test_the_library_may_be_what_the_decoder_learnt(arguments: dict[str, str | Path], tmp_path: Path) -> None:
+    recipe = Path(arguments["recipe"])
+    recipe.write_text('library = "decoder"\n' + recipe.read_text())
+    assert run(arguments) == 0
+    state = load_file(tmp_path / "run" / "decoder.state.safetensors")
+    library = crisp.load(str(tmp_path / "run" / "checkpoint"), device="cpu").info.library
+    assert torch.equal(library.codes, state["module.codes"])
+
+
 def test_another_recipe_does_not_go_on_in_its_folder(
     arguments: dict[str, str | Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
