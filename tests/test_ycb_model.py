@@ -3,15 +3,14 @@ experiment's to say: the meshes and the frames for that are not here.)"""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
 import trimesh
+from scripts.ycb_symmetries import declared
 
 from crisp.errors import InputError
 from crisp.geometry.points import diameter
@@ -20,7 +19,6 @@ from crisp.refine.certificate import UNCALIBRATED
 from crisp.shape.mesh import MeshConfig, extract_meshes
 from crisp.types import Mesh
 
-ROOT = Path(__file__).parents[1]
 SYMMETRIC = {
     "002_master_chef_can",
     "024_bowl",
@@ -75,15 +73,6 @@ def test_a_blend_has_a_name_where_it_is_mostly_one_object(model: Model) -> None:
     assert all(label != name for label, name in further)
 
 
-@pytest.fixture(scope="module")
-def symmetries_script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("ycb_symmetries", ROOT / "scripts" / "ycb_symmetries.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def boxes(folder: Path, count: int) -> dict[str, dict[str, object]]:
     """Meshes of rising length, and what BOP would say of them."""
     for number in range(1, count + 1):
@@ -92,17 +81,17 @@ def boxes(folder: Path, count: int) -> dict[str, dict[str, object]]:
     return sizes | {"3": sizes["3"] | {"symmetries_discrete": [np.eye(4).ravel().tolist()]}}
 
 
-def test_symmetries_are_declared_by_the_meshes_names(tmp_path: Path, symmetries_script: ModuleType) -> None:
+def test_symmetries_are_declared_by_the_meshes_names(tmp_path: Path) -> None:
     known = boxes(tmp_path, 21)
-    entries = symmetries_script.declared(tmp_path, known)
+    entries = declared(tmp_path, known)
     assert list(entries) == [f"{number:03d}_box" for number in range(1, 22)]
     assert "symmetries_discrete" in entries["003_box"] and entries["021_box"] == known["21"]
 
 
-def test_meshes_in_another_order_or_number_are_refused(tmp_path: Path, symmetries_script: ModuleType) -> None:
+def test_meshes_in_another_order_or_number_are_refused(tmp_path: Path) -> None:
     known = boxes(tmp_path, 21)
     with pytest.raises(InputError, match=r"004_box\.ply is .* object 4 should be"):
-        symmetries_script.declared(tmp_path, known | {"4": known["9"]})
+        declared(tmp_path, known | {"4": known["9"]})
     (tmp_path / "021_box.ply").unlink()
     with pytest.raises(InputError, match="holds 20 meshes"):
-        symmetries_script.declared(tmp_path, known)
+        declared(tmp_path, known)

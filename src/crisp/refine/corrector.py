@@ -199,8 +199,8 @@ class _Course:
         """Go on from `found`; keep a copy of it where nothing better was seen."""
         value = self._judge(task, found)
         better = value < self.lowest[index]
-        self.current = _put(self.current, index, found)
-        self.best = _put(self.best, index[better], found.take(better))
+        self.current = self.current.put(index, found)
+        self.best = self.best.put(index[better], found.take(better))
         self.lowest = self.lowest.index_copy(0, index[better], value[better])
         return better
 
@@ -240,12 +240,3 @@ class _Course:
         if not self.lowest[slot] < self.trace[0][slot]:
             return "unimproved"
         return "budget" if self.active[slot] else "converged"
-
-
-def _put(state: State, index: Tensor, rows: State) -> State:
-    """A copy of `state` with other rows at `index`."""
-    return State(
-        state.pnc.index_copy(0, index, rows.pnc),
-        state.T_camera_object.index_copy(0, index, rows.T_camera_object),
-        state.shape_code.index_copy(0, index, rows.shape_code),
-    )

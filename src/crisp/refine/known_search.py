@@ -8,7 +8,7 @@ about the object frame's origin, which lies in its middle; a few steps improve e
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from dataclasses import field as default
 from functools import cache
 
@@ -24,6 +24,7 @@ from crisp.refine.pose_step import PoseStep, solvable
 from crisp.refine.problem import Observation, ShapeBasis, State, object_points
 from crisp.refine.se3_step import Se3Step
 from crisp.shape.field import SignedDistance
+from crisp.shape.library import code_distances
 
 TURNS = 24
 
@@ -77,15 +78,15 @@ class KnownSearch:
         rows = able.nonzero()[:, 0]
         if len(rows) == 0:
             return start
-        found = self._best(field, observation.take(rows), start.take(rows), basis=basis)
-        T = start.T_camera_object.index_copy(0, rows, found.T_camera_object.to(start.T_camera_object))
-        codes = start.shape_code.index_copy(0, rows, found.shape_code)
-        z = start.pnc.index_copy(0, rows, object_points(T[rows], observation.take(rows)).to(start.pnc))
-        return State(z, T, codes)
+        some, seen = start.take(rows), observation.take(rows)
+        T, codes = self._best(field, seen, some, basis=basis)
+        found = replace(some, shape_code=codes).posed(T.to(some.T_camera_object), seen)
+        return start.put(rows, found)
 
     def _best(
         self, field: SignedDistance, observation: Observation, start: State, *, basis: ShapeBasis
-    ) -> State:
+    ) -> tuple[Float[Tensor, "b 4 4"], Float[Tensor, "b c"]]:
+        """The pose and the known code of each object that fit best."""
         objects = len(start.shape_code)
         shape, price = self._shapes(start.shape_code, basis.library)
         turns = cube_turns().to(start.T_camera_object.device)
@@ -101,14 +102,13 @@ class KnownSearch:
             T, root = _probed(probe, field, _thinned(observation, points), T, codes)
             order = (root * price.gather(1, place)).argsort(dim=1, stable=True)[:, :kept]
             place, T = place.gather(1, order), T.take_along_dim(order[..., None, None], dim=1)
-        code = basis.library[shape.gather(1, place // TURNS)[:, 0]]
-        return State(start.pnc, T[:, 0], code)
+        return T[:, 0], basis.library[shape.gather(1, place // TURNS)[:, 0]]
 
     def _shapes(
         self, codes: Float[Tensor, "b c"], library: Float[Tensor, "k c"]
     ) -> tuple[Int[Tensor, "b s"], Float[Tensor, "b s"]]:
         """The nearest known shapes, and what the root of each is multiplied by."""
-        distance, order = torch.cdist(codes, library).sort(dim=1)
+        distance, order = code_distances(codes, library).sort(dim=1)
         distance, order = distance[:, : self.shapes], order[:, : self.shapes]
         farther = distance / distance[:, :1].clamp(min=torch.finfo(distance.dtype).tiny)
         return order, 1 + self.doubt * (farther.nan_to_num(1.0) - 1)

@@ -66,6 +66,14 @@ class State:
         """The objects at `index`."""
         return State(self.pnc[index], self.T_camera_object[index], self.shape_code[index])
 
+    def put(self, index: Tensor, rows: State) -> State:
+        """A copy with other rows at `index`."""
+        return State(
+            self.pnc.index_copy(0, index, rows.pnc),
+            self.T_camera_object.index_copy(0, index, rows.T_camera_object),
+            self.shape_code.index_copy(0, index, rows.shape_code),
+        )
+
     def where(self, chosen: Bool[Tensor, " b"], other: State) -> State:
         """This state where chosen, `other` elsewhere; always a copy."""
         return State(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
@@ -52,6 +53,11 @@ class ShapeLibrary:
     def __len__(self) -> int:
         return len(self.names)
 
+    @cached_property
+    def _apart(self) -> Float[Tensor, " k"]:
+        """From each code to the next known one's; infinite for the only one."""
+        return code_distances(self.codes, self.codes).fill_diagonal_(torch.inf).min(dim=1).values
+
     def labels(self, codes: Float[Tensor, "n c"]) -> list[str]:
         """The name of the known object whose code is nearest to each, or `UNKNOWN` where none is near.
 
@@ -61,15 +67,15 @@ class ShapeLibrary:
         """
         if not self.names:
             return [UNKNOWN] * len(codes)
-        apart = _distances(self.codes, self.codes).fill_diagonal_(torch.inf).min(dim=1).values
-        distance, index = _distances(codes.to(self.codes), self.codes).min(dim=1)
-        near = distance < NEAR_SHARE * apart[index]
+        distance, index = code_distances(codes.to(self.codes), self.codes).min(dim=1)
+        near = distance < NEAR_SHARE * self._apart[index]
         return [
             self.names[i] if is_near else UNKNOWN
             for i, is_near in zip(index.tolist(), near.tolist(), strict=True)
         ]
 
 
-def _distances(a: Float[Tensor, "n c"], b: Float[Tensor, "k c"]) -> Float[Tensor, "n k"]:
+def code_distances(a: Float[Tensor, "n c"], b: Float[Tensor, "k c"]) -> Float[Tensor, "n k"]:
+    """Euclidean distances between codes."""
     # By matrix product, which is the default for many rows, near codes would lose half their digits.
     return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
