@@ -15,7 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from experiments.ycbv import LEAST_VISIBLE, has_real_frames, parser_of, real_set
+from experiments.ycbv import (
+    has_real_frames,
+    masks_of,
+    parser_of,
+    real_set,
+)
 
 from crisp.data.bop import BopDataset, FrameKey
 from crisp.evaluate.evidence import Claim, write_evidence
@@ -64,11 +69,6 @@ def main() -> None:
         folder=RESULTS,
         quick=options.quick,
     )
-
-
-def masks_of(dataset: BopDataset, key: FrameKey) -> list[np.ndarray]:
-    shown = [i for i in dataset.instances(key) if i.visib_fract >= LEAST_VISIBLE]
-    return [dataset.mask(key, instance.index) for instance in shown]
 
 
 def timed(model: Model, dataset: BopDataset, key: FrameKey) -> tuple[dict[str, float], int]:

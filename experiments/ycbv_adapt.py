@@ -30,13 +30,15 @@ from experiments.ycbv import (
     OWN,
     RESULTS,
     Row,
-    claims_of,
     digest_of,
     has_real_frames,
-    over_scenes,
     parser_of,
     real_set,
     scored,
+)
+from experiments.ycbv_figures import (
+    claims_of,
+    over_scenes,
     weighted_mean,
     weights_of,
 )

@@ -26,13 +26,16 @@ from experiments.ycbv import (
     RENDERED_FRAMES,
     RESULTS,
     Row,
-    add_renders,
-    equal,
     has_real_frames,
     is_there,
+    masks_of,
     parser_of,
     real_set,
+    rendered_set,
     scored,
+)
+from experiments.ycbv_figures import (
+    equal,
     share,
     verdicts,
     weights_of,
@@ -43,9 +46,7 @@ LEAST_CERTIFIED, MOST_WRONG = 10, 1
 
 
 def main() -> None:
-    parser = parser_of(__doc__)
-    add_renders(parser)
-    options = parser.parse_args()
+    options = parser_of(__doc__, renders=True).parse_args()
     start = time.perf_counter()
     model = load_model(options.weights)
     most = 1 if options.quick else None
@@ -53,10 +54,8 @@ def main() -> None:
     if has_real_frames(options.data):
         rows = scored(model, OWN, real_set(options.data, options.work), options.work, most_frames=most)
         claims += real_claims(rows) + said("real", rows, weights_of(rows)) + clamps("real", rows)
-    if is_there(options.renders, "renderings", "test", "models"):
-        rendered = BopDataset(options.renders, "test")
-        frames = most or RENDERED_FRAMES
-        rows = scored(model, OWN, rendered, options.work, most_frames=frames)
+    if (renders := rendered_set(options.renders)) is not None:
+        rows = scored(model, OWN, renders, options.work, most_frames=most or RENDERED_FRAMES)
         claims += said("renders", rows, equal(rows)) + clamps("renders", rows)
     if is_there(options.data, "strangers", "lmo/test"):
         claims += strangers(model, BopDataset(options.data / "lmo", "test"))
@@ -137,9 +136,7 @@ def strangers(model: Model, dataset: BopDataset) -> list[Claim]:
     """Objects that the model has never seen: none should be certified, all should be unknown."""
     found: list[Result] = []
     for key in dataset.keys:
-        shown = [i for i in dataset.instances(key) if i.visib_fract >= LEAST_VISIBLE]
-        masks = [dataset.mask(key, instance.index) for instance in shown]
-        found += model.estimate(dataset.load_frame(key), masks)
+        found += model.estimate(dataset.load_frame(key), masks_of(dataset, key))
     counts = {
         "certified": sum(r.certificate is not None and r.certificate.certified for r in found),
         "called 'unknown'": sum(r.label == "unknown" for r in found),

@@ -27,15 +27,16 @@ from experiments.ycbv import (
     RESULTS,
     WAYS,
     Row,
-    add_renders,
+    has_real_frames,
+    parser_of,
+    real_set,
+    rendered_set,
+    scored,
+)
+from experiments.ycbv_figures import (
     by_object,
     claims_of,
     equal,
-    has_real_frames,
-    is_there,
-    parser_of,
-    real_set,
-    scored,
     weights_of,
 )
 
@@ -43,14 +44,12 @@ GOALS = {"renders": {"ADD-S AUC at 2 cm": ">= 0.70"}, "real": {"ADD-S AUC at 2 c
 
 
 def main() -> None:
-    parser = parser_of(__doc__)
-    add_renders(parser)
-    options = parser.parse_args()
+    options = parser_of(__doc__, renders=True).parse_args()
     start = time.perf_counter()
     model = load_model(options.weights)
     sets: dict[str, tuple[BopDataset, float, int | None]] = {}
-    if is_there(options.renders, "renderings", "test", "models"):
-        sets["renders"] = BopDataset(options.renders, "test"), MIN_VISIBLE, RENDERED_FRAMES
+    if (renders := rendered_set(options.renders)) is not None:
+        sets["renders"] = renders, MIN_VISIBLE, RENDERED_FRAMES
     if has_real_frames(options.data):
         sets["real"] = real_set(options.data, options.work), LEAST_VISIBLE, None
     if not sets:

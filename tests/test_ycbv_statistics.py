@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 from experiments.ycbv import (
     Row,
+)
+from experiments.ycbv_adapt import changed, judged
+from experiments.ycbv_certificate import clamps, real_claims
+from experiments.ycbv_figures import (
     by_object,
     claims_of,
     over_scenes,
@@ -17,8 +21,6 @@ from experiments.ycbv import (
     weighted_median,
     weights_of,
 )
-from experiments.ycbv_adapt import changed, judged
-from experiments.ycbv_certificate import clamps, real_claims
 
 MUG = Row(
     frame_id="000000/000001",
