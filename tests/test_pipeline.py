@@ -14,7 +14,9 @@ from crisp.errors import InputError, ObjectFailure
 from crisp.geometry.align import RegistrationConfig
 from crisp.model import Model
 from crisp.pipeline import estimate
-from crisp.shape.field import AnalyticSphere
+from crisp.refine.known_search import KnownSearch
+from crisp.refine.problem import Observation, ShapeBasis, State
+from crisp.shape.field import AnalyticSphere, SignedDistance
 from crisp.shape.mesh import MeshConfig
 from crisp.stages import cut_all, reconstruct, register_all
 from crisp.types import (
@@ -151,6 +153,27 @@ def test_whoever_calls_in_inference_mode_gets_the_same(flat_model: Model, correc
     (outside,) = model.estimate(FRAME, [mask])
     assert inside.correction is not None and outside.T_camera_object is not None
     np.testing.assert_array_equal(inside.T_camera_object, outside.T_camera_object)
+
+
+def test_a_search_is_told_what_the_camera_saw_around_the_objects(
+    flat_model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[Observation, ShapeBasis]] = []
+
+    def watch(
+        self: KnownSearch, field: SignedDistance, observation: Observation, start: State, *, basis: ShapeBasis
+    ) -> State:
+        told.append((observation, basis))
+        return start
+
+    monkeypatch.setattr(KnownSearch, "__call__", watch)
+    mask = np.zeros((72, 96), bool)
+    mask[10:30, 12:32] = True
+    flat_model.with_correction("search").estimate(FRAME, [mask])
+    ((observation, basis),) = told
+    assert observation.depth is not None and observation.depth.camera is FRAME.camera
+    np.testing.assert_array_equal(observation.depth.depth_m, FRAME.depth_m)
+    assert basis.surface is not None and len(basis.surface.valid) == len(flat_model.info.library)
 
 
 @pytest.mark.parametrize("corrected", [True, False])

@@ -73,7 +73,10 @@ class Model:
                 f"the checkpoint {self.name} has no shape library, which the corrector needs: finish its "
                 "training, or switch the corrector off (--correct none)."
             )
-        return ActiveShapes.of(self.network.decoder, self.info.library.codes.to(self.device))
+        searching = self.corrector is not None and self.corrector.search is not None
+        return ActiveShapes.of(
+            self.network.decoder, self.info.library.codes.to(self.device), surface=searching
+        )
 
     @property
     def device(self) -> torch.device:

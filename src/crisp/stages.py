@@ -19,6 +19,7 @@ from crisp.refine.active_shape import ActiveShapes, shape_gram
 from crisp.refine.certificate import CertificateConfig, Sight, Uniqueness, certify
 from crisp.refine.corrector import Correction, Corrector
 from crisp.refine.degeneracy import degeneracy
+from crisp.refine.free_space import DepthMap
 from crisp.refine.pixels import observe_pixels
 from crisp.refine.problem import Observation, PooledPoints, ShapeBasis, State, with_pool
 from crisp.shape.field import SignedDistance
@@ -166,13 +167,21 @@ class Aligned:
         # What was predicted in inference mode cannot take part in a gradient; a copy can.
         pnc, code = prediction.pnc.flatten(1, 2).clone(), prediction.shape_code.clone()
         points, valid = _measured(crops, pnc.device)
-        return cls(pnc, Observation(points, valid), code)
+        return cls(pnc, Observation(points, valid, _depth_of(crops, pnc.device)), code)
 
     def thinned(self, count: int) -> Aligned:
         """At most `count` points per object, evenly spaced among the valid ones."""
         index, counts = scoring_subset(self.observation.valid, count)
         points = take_points(self.observation.points_camera, index, counts)
-        return Aligned(take_points(self.pnc, index, counts), Observation(points, counts), self.network_code)
+        few = Observation(points, counts, self.observation.depth)
+        return Aligned(take_points(self.pnc, index, counts), few, self.network_code)
+
+
+def _depth_of(crops: Sequence[Crop], device: torch.device) -> DepthMap | None:
+    """Of the frame that all of these are from, if they say so."""
+    frames = {id(crop.frame): crop.frame for crop in crops}
+    frame = next(iter(frames.values())) if len(frames) == 1 else None
+    return None if frame is None else DepthMap(torch.from_numpy(frame.depth_m).to(device), frame.camera)
 
 
 def _measured(crops: Sequence[Crop], device: torch.device) -> tuple[Tensor, Tensor]:

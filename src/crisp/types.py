@@ -114,12 +114,14 @@ class Crop:
         points_camera: (G, G, 3) float32 metres, sampled with nearest neighbour on the PNC grid.
         valid: (G, G) bool: on the mask and measured.
         box_px: left, top, right, bottom of the tight box (right and bottom exclusive).
+        frame: that it was cut from, for what was measured around the object; None if that is not known.
     """
 
     image: Float[Tensor, "3 s s"]
     points_camera: Float[Tensor, "g g 3"]
     valid: Bool[Tensor, "g g"]
     box_px: tuple[int, int, int, int]
+    frame: Frame | None = None
 
     def __post_init__(self) -> None:
         image, points, valid = self.image, self.points_camera, self.valid

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
+from box_scene import CAMERA
 from scipy.spatial.transform import Rotation
 
 from crisp.errors import InputError
 from crisp.geometry import pose
 from crisp.refine.corrector import Corrector
+from crisp.refine.free_space import DepthMap
 from crisp.refine.known_search import KnownSearch, cube_turns
 from crisp.refine.problem import Observation, ShapeBasis, SoftL1, State, object_points, objective
 from crisp.refine.se3_step import Se3Step
 from crisp.refine.settings import load_correction
-from crisp.shape.field import AnalyticEllipsoid
+from crisp.shape.coarse import surface_points
+from crisp.shape.field import AnalyticBox, AnalyticEllipsoid
 
-FIELD = AnalyticEllipsoid()
+FIELD, BOX = AnalyticEllipsoid(), AnalyticBox()
+BRICK = (0.05, 0.04, 0.03)
 KNOWN = torch.tensor([[0.07, 0.045, 0.02], [0.05, 0.05, 0.05], [0.09, 0.03, 0.03], [0.3, 0.3, 0.3]])
 POSE = pose.exp(torch.tensor([0.02, -0.03, 0.6, 0.4, -0.7, 0.3], dtype=torch.float64))
 NOT_TURNED = torch.eye(4, dtype=torch.float64)
@@ -101,6 +107,49 @@ def test_a_corrector_with_a_search_says_what_it_gained_over_the_network() -> Non
     assert found.objective[0] < 1e-3 * begun[0]
 
 
+def flat_top(*, thickness_m: float = 0.06) -> tuple[Observation, DepthMap]:
+    """The upper side of a brick on a table, from straight above, and the depth map around it."""
+    depth_m = torch.full((CAMERA.height, CAMERA.width), 0.6 + thickness_m)
+    x, y = torch.from_numpy(0.6 * CAMERA.rays()[..., :2]).unbind(-1)
+    top = (x.abs() < BRICK[0]) & (y.abs() < BRICK[1])
+    depth_m[top] = 0.6
+    points = torch.from_numpy(CAMERA.backproject(depth_m.numpy()))[top][None]
+    return Observation(points, torch.ones(points.shape[:2], dtype=torch.bool)), DepthMap(depth_m, CAMERA)
+
+
+def test_a_greater_shape_that_fits_as_well_gives_way_where_the_camera_saw_through_it() -> None:
+    """Every point on the small brick's upper side lies on the large one's, too: only what is around tells."""
+    library = torch.tensor([BRICK, (0.1, 0.08, BRICK[2])])
+    observation, depth = flat_top()
+    T = NOT_TURNED.clone()
+    T[2, 3] = 0.6 + BRICK[2]
+    start = State(object_points(T[None], observation), T[None], library[1:] + 1e-4)
+    basis = ShapeBasis(library, library.norm(dim=-1), start.shape_code, surface=surface_points(BOX, library))
+    chosen = {
+        name: KnownSearch()(BOX, seen, start, basis=some).shape_code[0]
+        for name, seen, some in (
+            ("with depth", replace(observation, depth=depth), basis),
+            ("without depth", observation, basis),
+            ("without surface", replace(observation, depth=depth), replace(basis, surface=None)),
+        )
+    }
+    assert torch.equal(chosen["with depth"], library[0])
+    assert torch.equal(chosen["without depth"], library[1])
+    assert torch.equal(chosen["without surface"], library[1])
+
+
+def test_an_occluder_says_nothing_against_the_greater_shape() -> None:
+    library = torch.tensor([BRICK, (0.1, 0.08, BRICK[2])])
+    observation, depth = flat_top()
+    hidden = DepthMap(torch.where(depth.depth_m > 0.61, 0.4, depth.depth_m), CAMERA)
+    T = NOT_TURNED.clone()
+    T[2, 3] = 0.6 + BRICK[2]
+    start = State(object_points(T[None], observation), T[None], library[1:] + 1e-4)
+    basis = ShapeBasis(library, library.norm(dim=-1), start.shape_code, surface=surface_points(BOX, library))
+    found = KnownSearch()(BOX, replace(observation, depth=hidden), start, basis=basis)
+    assert torch.equal(found.shape_code[0], library[1])
+
+
 def test_the_turns_are_a_group_that_begins_with_none() -> None:
     turns = cube_turns()
     assert torch.equal(turns[0], NOT_TURNED)
@@ -111,7 +160,15 @@ def test_the_turns_are_a_group_that_begins_with_none() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"points": 3}, {"heat_points": 0}, {"shapes": 0}, {"finalists": 0}, {"doubt": -1.0}, {"favour": 0.0}],
+    [
+        {"points": 3},
+        {"heat_points": 0},
+        {"shapes": 0},
+        {"finalists": 0},
+        {"doubt": -1.0},
+        {"favour": 0.0},
+        {"seen_through_m": -0.1},
+    ],
 )
 def test_senseless_settings_are_refused(change: dict[str, float]) -> None:
     with pytest.raises(InputError):

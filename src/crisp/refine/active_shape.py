@@ -15,6 +15,7 @@ from torch import Tensor
 
 from crisp.errors import InputError
 from crisp.refine.problem import ShapeBasis
+from crisp.shape.coarse import SurfacePoints, surface_points
 from crisp.shape.field import SignedDistance
 
 # Per side of the grid that sizes are taken from. On the bundled library 12 are as good as 24 (at most 11 %
@@ -88,22 +89,36 @@ class ActiveShapes:
     Args:
         library: S, (K, C).
         diameters_m: (K,), see `box_diameters_m`.
+        surface: K rows of points on the shapes, where somebody will look at free space.
     """
 
     library: Float[Tensor, "k c"]
     diameters_m: Float[Tensor, " k"]
+    surface: SurfacePoints | None = None
 
     @classmethod
     def of(
-        cls, field: SignedDistance, library: Float[Tensor, "k c"], *, nodes: int = BOX_NODES
+        cls,
+        field: SignedDistance,
+        library: Float[Tensor, "k c"],
+        *,
+        nodes: int = BOX_NODES,
+        surface: bool = False,
     ) -> ActiveShapes:
-        """Measure every shape of a library, on a grid of `nodes` a side."""
-        return cls(library, box_diameters_m(field, library, nodes=nodes))
+        """Measure every shape of a library, on a grid of `nodes` a side.
+
+        Args:
+            surface: seek points on the shapes, too.
+        """
+        sizes = box_diameters_m(field, library, nodes=nodes)
+        return cls(library, sizes, surface_points(field, library) if surface else None)
 
     def basis(self, field: SignedDistance, network: Float[Tensor, "b c"]) -> ShapeBasis:
         """The basis for objects whose own codes h_0 are `network`, measured here once for all steps."""
         sizes = box_diameters_m(field, network, nodes=NETWORK_BOX_NODES)
-        return ShapeBasis(self.library, self.diameters_m, network, network_diameters_m=sizes)
+        return ShapeBasis(
+            self.library, self.diameters_m, network, network_diameters_m=sizes, surface=self.surface
+        )
 
 
 @torch.no_grad()

@@ -40,6 +40,18 @@ class FreeSpaceConfig:
 
 
 @dataclass(frozen=True, eq=False)
+class DepthMap:
+    """A frame's depth with its camera.
+
+    Args:
+        depth_m: (H, W) metres along the optical axis, 0 = nothing measured.
+    """
+
+    depth_m: Float[Tensor, "h w"]
+    camera: Camera
+
+
+@dataclass(frozen=True, eq=False)
 class FreeSpace:
     """What the depth map says of each predicted surface.
 

@@ -20,9 +20,11 @@ from torch import Tensor
 from crisp.errors import InputError
 from crisp.geometry.align import MIN_POINTS
 from crisp.geometry.subset import scoring_subset, take_points
+from crisp.refine.free_space import DepthMap, free_space
 from crisp.refine.pose_step import PoseStep, solvable
 from crisp.refine.problem import Observation, ShapeBasis, State, object_points
 from crisp.refine.se3_step import Se3Step
+from crisp.shape.coarse import SurfacePoints
 from crisp.shape.field import SignedDistance
 from crisp.shape.library import code_distances
 
@@ -45,6 +47,9 @@ class KnownSearch:
         finalists: how many candidates of the heat go on.
         doubt: see above; 0 lets the points alone decide among the shapes.
         favour: factor of the registered candidate's root.
+        seen_through_m: times the share of the surface that the camera should have seen and did not (as the
+            certificate counts it), metres, is added to the root. Points alone cannot tell the whole side of
+            a brick from a piece of a greater one's. 0, or no depth map, leaves it out.
 
     Raises:
         InputError: fewer points than a pose needs, or numbers that cannot be.
@@ -58,16 +63,17 @@ class KnownSearch:
     finalists: int = 8
     doubt: float = 0.25
     favour: float = 0.9
+    seen_through_m: float = 0.01
 
     def __post_init__(self) -> None:
         if min(self.heat_points, self.points) < MIN_POINTS:
             raise InputError(f"heat_points and points must be at least {MIN_POINTS}.")
         if self.shapes < 1 or self.finalists < 1:
             raise InputError("shapes and finalists of the search must be at least 1.")
-        if not self.doubt >= 0 or not 0 < self.favour <= 1:
+        if not min(self.doubt, self.seen_through_m) >= 0 or not 0 < self.favour <= 1:
             raise InputError(
-                "doubt must not be negative and favour must lie in (0, 1], got "
-                f"{self.doubt} and {self.favour}."
+                "doubt and seen_through_m must not be negative and favour must lie in (0, 1], got "
+                f"{self.doubt}, {self.seen_through_m} and {self.favour}."
             )
 
     def __call__(
@@ -100,7 +106,12 @@ class KnownSearch:
         ):
             codes = basis.library[shape.gather(1, place // TURNS)]
             T, root = _probed(probe, field, _thinned(observation, points), T, codes)
-            order = (root * price.gather(1, place)).argsort(dim=1, stable=True)[:, :kept]
+            cost = root * price.gather(1, place)
+            if self.seen_through_m > 0:
+                cost = cost + self.seen_through_m * _seen_through(
+                    T, shape.gather(1, place // TURNS), observation.depth, basis.surface
+                )
+            order = cost.argsort(dim=1, stable=True)[:, :kept]
             place, T = place.gather(1, order), T.take_along_dim(order[..., None, None], dim=1)
         return T[:, 0], basis.library[shape.gather(1, place // TURNS)[:, 0]]
 
@@ -117,6 +128,21 @@ class KnownSearch:
 def _thinned(observation: Observation, points: int) -> Observation:
     index, counts = scoring_subset(observation.valid, points)
     return Observation(take_points(observation.points_camera, index, counts), counts)
+
+
+def _seen_through(
+    T: Float[Tensor, "b j 4 4"],
+    shape: Int[Tensor, "b j"],
+    depth: DepthMap | None,
+    surface: SurfacePoints | None,
+) -> Float[Tensor, "b j"]:
+    """Share of each candidate's surface that the camera should have seen and did not; 0 without evidence."""
+    if depth is None or surface is None:
+        return T.new_zeros(shape.shape)
+    rows = shape.flatten()
+    points = SurfacePoints(surface.points_object[rows], surface.normal[rows], surface.valid[rows])
+    found = free_space(points, T.flatten(0, 1).to(points.points_object), depth.depth_m, camera=depth.camera)
+    return found.share.nan_to_num(0.0).to(T).view(shape.shape)
 
 
 def _probed(

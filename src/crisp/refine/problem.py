@@ -16,6 +16,8 @@ from torch import Tensor
 
 from crisp.errors import InputError
 from crisp.geometry import pose
+from crisp.refine.free_space import DepthMap
+from crisp.shape.coarse import SurfacePoints
 from crisp.shape.field import SignedDistance
 
 
@@ -26,6 +28,7 @@ class Observation:
     Args:
         points_camera: (B, N, 3) metres, camera frame; padding must be finite.
         valid: (B, N): the points that count. Padding never enters an objective, a quantile or a weight.
+        depth: of the frame that all rows are from, for what lies around the objects; None if it is not known.
 
     Raises:
         ValueError: sizes that differ.
@@ -33,6 +36,7 @@ class Observation:
 
     points_camera: Float[Tensor, "b n 3"]
     valid: Bool[Tensor, "b n"]
+    depth: DepthMap | None = None
 
     def __post_init__(self) -> None:
         if self.points_camera.shape[:2] != self.valid.shape:
@@ -44,7 +48,7 @@ class Observation:
 
     def take(self, index: Tensor) -> Observation:
         """The objects at `index` (a long or a boolean tensor)."""
-        return Observation(self.points_camera[index], self.valid[index])
+        return Observation(self.points_camera[index], self.valid[index], self.depth)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +100,7 @@ class ShapeBasis:
         diameters_m: (K,) metres, of their bounding boxes: 1 / d_k for D.
         network: h_0 = f_e(I), (B, C), the network's own code of each object.
         network_diameters_m: (B,) of h_0's bounding boxes; measured when they are needed if they are None.
+        surface: K rows of points on the known shapes, for a search that looks at free space; None without.
 
     Raises:
         InputError: no known shape, or codes of different lengths.
@@ -105,6 +110,7 @@ class ShapeBasis:
     diameters_m: Float[Tensor, " k"]
     network: Float[Tensor, "b c"]
     network_diameters_m: Float[Tensor, " b"] | None = None
+    surface: SurfacePoints | None = None
 
     def __post_init__(self) -> None:
         if len(self.library) == 0:
