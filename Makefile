@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 OUT ?= demo
+# A process per core, a file of tests to one of them.
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: demo test slow lint bench install clean
 
@@ -18,10 +20,10 @@ demo: install
 	$(BIN)/crisp demo --out $(OUT)
 
 test: install
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 slow: install
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 lint: install
 	$(BIN)/ruff check .
