@@ -14,8 +14,10 @@ from crisp.errors import InputError, ObjectFailure
 from crisp.geometry.align import RegistrationConfig
 from crisp.model import Model
 from crisp.pipeline import estimate
+from crisp.refine.corrector import Corrector
 from crisp.refine.known_search import KnownSearch
 from crisp.refine.problem import Observation, ShapeBasis, State
+from crisp.refine.se3_step import Se3Step
 from crisp.shape.field import AnalyticSphere, SignedDistance
 from crisp.shape.mesh import MeshConfig
 from crisp.stages import cut_all, reconstruct, register_all
@@ -169,7 +171,8 @@ def test_a_search_is_told_what_the_camera_saw_around_the_objects(
     monkeypatch.setattr(KnownSearch, "__call__", watch)
     mask = np.zeros((72, 96), bool)
     mask[10:30, 12:32] = True
-    flat_model.with_correction("search").estimate(FRAME, [mask])
+    plan = Corrector(Se3Step(), search=KnownSearch(seen_through_m=0.01))
+    replace(flat_model, corrector=plan).estimate(FRAME, [mask])
     ((observation, basis),) = told
     assert observation.depth is not None and observation.depth.camera is FRAME.camera
     np.testing.assert_array_equal(observation.depth.depth_m, FRAME.depth_m)

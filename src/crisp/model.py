@@ -73,9 +73,11 @@ class Model:
                 f"the checkpoint {self.name} has no shape library, which the corrector needs: finish its "
                 "training, or switch the corrector off (--correct none)."
             )
-        searching = self.corrector is not None and self.corrector.search is not None
+        search = None if self.corrector is None else self.corrector.search
         return ActiveShapes.of(
-            self.network.decoder, self.info.library.codes.to(self.device), surface=searching
+            self.network.decoder,
+            self.info.library.codes.to(self.device),
+            surface=search is not None and search.seen_through_m > 0,
         )
 
     @property

@@ -22,6 +22,7 @@ from crisp.shape.field import AnalyticBox, AnalyticEllipsoid
 
 FIELD, BOX = AnalyticEllipsoid(), AnalyticBox()
 BRICK = (0.05, 0.04, 0.03)
+LOOKING = KnownSearch(seen_through_m=0.01)
 KNOWN = torch.tensor([[0.07, 0.045, 0.02], [0.05, 0.05, 0.05], [0.09, 0.03, 0.03], [0.3, 0.3, 0.3]])
 POSE = pose.exp(torch.tensor([0.02, -0.03, 0.6, 0.4, -0.7, 0.3], dtype=torch.float64))
 NOT_TURNED = torch.eye(4, dtype=torch.float64)
@@ -126,7 +127,7 @@ def test_a_greater_shape_that_fits_as_well_gives_way_where_the_camera_saw_throug
     start = State(object_points(T[None], observation), T[None], library[1:] + 1e-4)
     basis = ShapeBasis(library, library.norm(dim=-1), start.shape_code, surface=surface_points(BOX, library))
     chosen = {
-        name: KnownSearch()(BOX, seen, start, basis=some).shape_code[0]
+        name: LOOKING(BOX, seen, start, basis=some).shape_code[0]
         for name, seen, some in (
             ("with depth", replace(observation, depth=depth), basis),
             ("without depth", observation, basis),
@@ -146,7 +147,7 @@ def test_an_occluder_says_nothing_against_the_greater_shape() -> None:
     T[2, 3] = 0.6 + BRICK[2]
     start = State(object_points(T[None], observation), T[None], library[1:] + 1e-4)
     basis = ShapeBasis(library, library.norm(dim=-1), start.shape_code, surface=surface_points(BOX, library))
-    found = KnownSearch()(BOX, replace(observation, depth=hidden), start, basis=basis)
+    found = LOOKING(BOX, replace(observation, depth=hidden), start, basis=basis)
     assert torch.equal(found.shape_code[0], library[1])
 
 

@@ -63,7 +63,7 @@ class KnownSearch:
     finalists: int = 8
     doubt: float = 0.25
     favour: float = 0.9
-    seen_through_m: float = 0.01
+    seen_through_m: float = 0.0
 
     def __post_init__(self) -> None:
         if min(self.heat_points, self.points) < MIN_POINTS:
