@@ -15,12 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from experiments.ycbv import (
-    has_real_frames,
-    masks_of,
-    parser_of,
-    real_set,
-)
+from experiments.ycbv import has_real_frames, masks_of, parser_of, real_set
 
 from crisp.data.bop import BopDataset, FrameKey
 from crisp.evaluate.evidence import Claim, write_evidence

@@ -20,7 +20,6 @@ import numpy as np
 
 from crisp.data.bop import BopDataset
 from crisp.evaluate.evidence import Claim, write_evidence
-from crisp.evaluate.protocols import E_SHAPE_AUC
 from crisp.learn.adapt.audit import read_audit
 from crisp.learn.adapt.recipe import AdaptRecipe, load_adapt_recipe
 from crisp.learn.adapt.run import AdaptOptions, adapt, audit_path
@@ -36,18 +35,12 @@ from experiments.ycbv import (
     real_set,
     scored,
 )
-from experiments.ycbv_figures import (
-    claims_of,
-    over_scenes,
-    weighted_mean,
-    weights_of,
-)
+from experiments.ycbv_figures import AUCS, claims_of, over_scenes, weighted_mean, weights_of
 
 RECIPE = "ycbv-small"
 WAYS = {"network alone": "none", "search": OWN}
 MOST_LOST = 0.02
 LEAST_RAISED = 2
-THRESHOLDS = {"add_s_m": (0.01, 0.02, 0.03), "crisp_shape": E_SHAPE_AUC}
 
 
 def main() -> None:
@@ -142,17 +135,11 @@ def changed(title: str, before: Sequence[Row], after: Sequence[Row]) -> Iterator
     key = {(row.frame_id, row.name): row for row in after}
     pairs = [(row, key[row.frame_id, row.name]) for row in before]
     weights = weights_of(before)
-    for error, thresholds in THRESHOLDS.items():
-        for threshold in thresholds:
-            scores = [[max(0.0, 1 - getattr(row, error) / threshold) for row in pair] for pair in pairs]
-            gain = np.diff(np.array(scores), axis=1)[:, 0]
-            found, interval = over_scenes(before, gain, weights, weighted_mean)
-            what = (
-                f"ADD-S AUC at {100 * threshold:.0f} cm"
-                if error == "add_s_m"
-                else f"e_shape AUC at {threshold:g}"
-            )
-            yield Claim(f"{title}: change of {what}", "report", found, interval, unit="share")
+    for what, error, threshold in AUCS:
+        scores = [[max(0.0, 1 - getattr(row, error) / threshold) for row in pair] for pair in pairs]
+        gain = np.diff(np.array(scores), axis=1)[:, 0]
+        found, interval = over_scenes(before, gain, weights, weighted_mean)
+        yield Claim(f"{title}: change of {what}", "report", found, interval, unit="share")
 
 
 def judged(title: str, changes: Sequence[Claim]) -> list[Claim]:

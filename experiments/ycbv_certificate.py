@@ -34,12 +34,7 @@ from experiments.ycbv import (
     rendered_set,
     scored,
 )
-from experiments.ycbv_figures import (
-    equal,
-    share,
-    verdicts,
-    weights_of,
-)
+from experiments.ycbv_figures import equal, share, verdicts, weights_of
 
 CLAMPS = ("051_large_clamp", "052_extra_large_clamp")
 LEAST_CERTIFIED, MOST_WRONG = 10, 1

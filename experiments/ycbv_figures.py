@@ -58,6 +58,17 @@ def weighted_median(e: np.ndarray, w: np.ndarray) -> float:
     return float(e[order][np.searchsorted(np.cumsum(w[order]), 0.5 * w.sum())])
 
 
+AUCS: tuple[tuple[str, str, float], ...] = (
+    *((f"ADD-S AUC at {cm} cm", "add_s_m", cm / 100) for cm in (1, 2, 3)),
+    *((f"e_shape AUC at {bound:g}", "crisp_shape", bound) for bound in E_SHAPE_AUC),
+)
+"""What is claimed, of which field of the rows, up to which error."""
+TURNED: Part = (
+    "median rotation error, objects without symmetry",
+    "rotation_deg",
+    weighted_median,
+    "degrees",
+)
 CHAMFER: Part = ("median chamfer", "chamfer_m", weighted_median, "mm")
 OF_OBJECTS: tuple[Part, ...] = (
     ("ADD-S AUC at 2 cm", "add_s_m", weighted_auc(0.02), "share"),
@@ -91,18 +102,13 @@ def claims_of(
         goals: by figure, such as "ADD-S AUC at 2 cm"; the others are a report.
     """
     parts: list[Part] = [
-        *((f"ADD-S AUC at {cm} cm", "add_s_m", weighted_auc(cm / 100), "share") for cm in (1, 2, 3)),
-        *((f"e_shape AUC at {b:g}", "crisp_shape", weighted_auc(b), "share") for b in E_SHAPE_AUC),
+        *((what, field, weighted_auc(threshold), "share") for what, field, threshold in AUCS),
         CHAMFER,
     ]
     claims = figures(title, rows, weights, parts, goals=goals or {})
     plain = [i for i, row in enumerate(rows) if not row.symmetric]
     if plain:
-        some = [rows[i] for i in plain]
-        turned = values_of(some, "rotation_deg")
-        found, interval = over_scenes(some, turned, weights[plain], weighted_median)
-        what = f"{title}: median rotation error, objects without symmetry"
-        claims.append(Claim(what, "report", found, interval, unit="degrees"))
+        claims += figures(title, [rows[i] for i in plain], weights[plain], [TURNED], goals={})
     return claims + verdicts(title, rows, weights)
 
 

@@ -33,12 +33,7 @@ from experiments.ycbv import (
     rendered_set,
     scored,
 )
-from experiments.ycbv_figures import (
-    by_object,
-    claims_of,
-    equal,
-    weights_of,
-)
+from experiments.ycbv_figures import by_object, claims_of, equal, weights_of
 
 GOALS = {"renders": {"ADD-S AUC at 2 cm": ">= 0.70"}, "real": {"ADD-S AUC at 2 cm": ">= 0.42"}}
 

@@ -6,9 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from experiments.ycbv import (
-    Row,
-)
+from experiments.ycbv import Row
 from experiments.ycbv_adapt import changed, judged
 from experiments.ycbv_certificate import clamps, real_claims
 from experiments.ycbv_figures import (

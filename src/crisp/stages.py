@@ -167,7 +167,9 @@ class Aligned:
         # What was predicted in inference mode cannot take part in a gradient; a copy can.
         pnc, code = prediction.pnc.flatten(1, 2).clone(), prediction.shape_code.clone()
         points, valid = _measured(crops, pnc.device)
-        return cls(pnc, Observation(points, valid, _depth_of(crops, pnc.device)), code)
+        frame = crops[0].frame  # all of these are from one
+        depth = None if frame is None else _depth_of(frame)
+        return cls(pnc, Observation(points, valid, depth), code)
 
     def thinned(self, count: int) -> Aligned:
         """At most `count` points per object, evenly spaced among the valid ones."""
@@ -177,11 +179,8 @@ class Aligned:
         return Aligned(take_points(self.pnc, index, counts), few, self.network_code)
 
 
-def _depth_of(crops: Sequence[Crop], device: torch.device) -> DepthMap | None:
-    """Of the frame that all of these are from, if they say so."""
-    frames = {id(crop.frame): crop.frame for crop in crops}
-    frame = next(iter(frames.values())) if len(frames) == 1 else None
-    return None if frame is None else DepthMap(torch.from_numpy(frame.depth_m).to(device), frame.camera)
+def _depth_of(frame: Frame) -> DepthMap:
+    return DepthMap(torch.from_numpy(frame.depth_m), frame.camera)
 
 
 def _measured(crops: Sequence[Crop], device: torch.device) -> tuple[Tensor, Tensor]:
@@ -281,7 +280,7 @@ def certify_all(
     device = estimates[0].shape_code.device
     pixels = observe_pixels(frame, [detection.mask for detection in detections])
     pixels = Observation(pixels.points_camera.to(device), pixels.valid.to(device))
-    sight = Sight(pixels, torch.from_numpy(frame.depth_m).to(device), frame.camera)
+    sight = Sight(pixels, _depth_of(frame))
     known = [item.correction for item in estimates if item.correction is not None]
     unique = None
     if len(known) == len(estimates):

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from crisp.geometry.camera import Camera
 from crisp.refine.certificate import Sight
+from crisp.refine.free_space import DepthMap
 from crisp.refine.pixels import observe_pixels
 from crisp.render.raster import Posed, rasterise, smooth
 from crisp.types import Estimate, Frame, Mesh
@@ -31,10 +32,14 @@ class BoxScene:
     masks: tuple[Bool[np.ndarray, "h w"], ...]
     poses: tuple[Float[np.ndarray, "4 4"], ...]
 
+    @property
+    def depth(self) -> DepthMap:
+        return DepthMap(torch.from_numpy(self.frame.depth_m), CAMERA)
+
     def sight(self, *which: int) -> Sight:
         """Of the boxes with these numbers, all unless given."""
         masks = [self.masks[i] for i in which or range(len(self.masks))]
-        return Sight(observe_pixels(self.frame, masks), torch.from_numpy(self.frame.depth_m), CAMERA)
+        return Sight(observe_pixels(self.frame, masks), self.depth)
 
     def estimate(
         self, number: int = 0, *, moved_m: tuple[float, float, float] = (0.0, 0.0, 0.0), code: Tensor = CODE

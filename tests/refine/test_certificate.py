@@ -17,6 +17,7 @@ from crisp.networks.config import preset
 from crisp.networks.decoder import FilmSirenDecoder
 from crisp.networks.shape_head import neutral_code
 from crisp.refine.certificate import CertificateConfig, Sight, Uniqueness, certify, published
+from crisp.refine.free_space import DepthMap
 from crisp.refine.pixels import observe_pixels
 from crisp.refine.problem import Observation
 from crisp.shape.field import AnalyticBox
@@ -79,7 +80,7 @@ def flat_sight(distances_m: list[float]) -> tuple[Estimate, Sight]:
     pixels = Observation(points, torch.ones(points.shape[:2], dtype=torch.bool))
     T = torch.eye(4, dtype=torch.float64)
     T[2, 3] = 0.4
-    return Estimate(T, CODE, 1.0), Sight(pixels, torch.zeros(96, 128), CAMERA)
+    return Estimate(T, CODE, 1.0), Sight(pixels, DepthMap(torch.zeros(96, 128), CAMERA))
 
 
 @pytest.mark.parametrize(
@@ -184,7 +185,7 @@ def test_beyond_the_cube_the_distance_goes_on_growing() -> None:
     code = neutral_code(5, 256)
     far = torch.tensor([[1.0, 0.0, 2.0]]) + 0.001 * torch.randn(50, 3)
     pixels = Observation(far[None], torch.ones(1, 50, dtype=torch.bool))
-    sight = Sight(pixels, torch.ones(96, 128), CAMERA)
+    sight = Sight(pixels, DepthMap(torch.ones(96, 128), CAMERA))
     estimate = Estimate(torch.eye(4, dtype=torch.float64), code, 1.0)
     (found,) = certify(decoder, [estimate], sight, config=CertificateConfig(quantile=0.5))
     edge = far.clamp(-0.1, 0.1)
@@ -211,14 +212,14 @@ def test_too_few_points_certify_nothing() -> None:
     frame = SCENE.frame
     few = SCENE.masks[0] & (np.cumsum(SCENE.masks[0]).reshape(SCENE.masks[0].shape) <= 15)
     pixels = observe_pixels(frame, [few, np.zeros_like(few)])
-    sight = Sight(pixels, torch.from_numpy(frame.depth_m), CAMERA)
+    sight = Sight(pixels, SCENE.depth)
     some, none = certify(FIELD, [SCENE.estimate()] * 2, sight, config=STRICT)
     assert "only 15 points were measured" in some.reasons[0]
     assert none.residual_quantile_m is None and none.points == 0 and not none.certified
 
 
 def test_a_surface_that_cannot_be_checked_is_not_trusted_blindly() -> None:
-    unseen = replace(SCENE.sight(0), depth_m=torch.zeros(96, 128))
+    unseen = replace(SCENE.sight(0), depth=DepthMap(torch.zeros(96, 128), CAMERA))
     (found,) = certify(FIELD, [SCENE.estimate()], unseen, config=STRICT)
     assert found.free_space_share is None and "could be checked" in found.reasons[0]
 
@@ -243,7 +244,7 @@ def test_all_pixels_are_observed_and_only_measured_ones() -> None:
 
 
 def test_no_objects_no_certificates() -> None:
-    sight = Sight(observe_pixels(SCENE.frame, []), torch.from_numpy(SCENE.frame.depth_m), CAMERA)
+    sight = Sight(observe_pixels(SCENE.frame, []), SCENE.depth)
     assert certify(FIELD, [], sight) == []
 
 

@@ -8,7 +8,7 @@ import torch
 
 from crisp.errors import InputError
 from crisp.geometry.camera import Camera
-from crisp.refine.free_space import FreeSpace, FreeSpaceConfig, free_space
+from crisp.refine.free_space import DepthMap, FreeSpace, FreeSpaceConfig, free_space
 from crisp.shape.coarse import SurfacePoints, surface_points
 from crisp.shape.field import AnalyticSphere
 
@@ -37,7 +37,7 @@ def sphere_depth(z: float) -> torch.Tensor:
 
 
 def check(T: torch.Tensor, depth_m: torch.Tensor, config: FreeSpaceConfig = EXACT) -> FreeSpace:
-    return free_space(SPHERE, T, depth_m, camera=CAMERA, config=config)
+    return free_space(SPHERE, T, DepthMap(depth_m, CAMERA), config=config)
 
 
 def test_a_surface_in_seen_air_is_all_violation() -> None:
@@ -125,7 +125,7 @@ def test_padding_is_no_surface() -> None:
         torch.cat([SPHERE.normal, torch.full((1, 50, 3), -1.0)], dim=1),
         torch.cat([SPHERE.valid, torch.zeros(1, 50, dtype=torch.bool)], dim=1),
     )
-    found = free_space(padded, at(0, 0, 0.5), wall(1.0), camera=CAMERA, config=EXACT)
+    found = free_space(padded, at(0, 0, 0.5), DepthMap(wall(1.0), CAMERA), config=EXACT)
     assert int(found.checked) == int(check(at(0, 0, 0.5), wall(1.0)).checked)
 
 

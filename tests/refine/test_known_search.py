@@ -108,47 +108,46 @@ def test_a_corrector_with_a_search_says_what_it_gained_over_the_network() -> Non
     assert found.objective[0] < 1e-3 * begun[0]
 
 
-def flat_top(*, thickness_m: float = 0.06) -> tuple[Observation, DepthMap]:
-    """The upper side of a brick on a table, from straight above, and the depth map around it."""
-    depth_m = torch.full((CAMERA.height, CAMERA.width), 0.6 + thickness_m)
+def brick_taken_for_a_greater_one() -> tuple[Observation, State, ShapeBasis]:
+    """A brick on a table, from straight above, begun as one with the same thickness and a greater side."""
+    depth_m = torch.full((CAMERA.height, CAMERA.width), 0.6 + 2 * BRICK[2])
     x, y = torch.from_numpy(0.6 * CAMERA.rays()[..., :2]).unbind(-1)
     top = (x.abs() < BRICK[0]) & (y.abs() < BRICK[1])
     depth_m[top] = 0.6
     points = torch.from_numpy(CAMERA.backproject(depth_m.numpy()))[top][None]
-    return Observation(points, torch.ones(points.shape[:2], dtype=torch.bool)), DepthMap(depth_m, CAMERA)
+    valid = torch.ones(points.shape[:2], dtype=torch.bool)
+    observation = Observation(points, valid, DepthMap(depth_m, CAMERA))
+    library = torch.tensor([BRICK, (0.1, 0.08, BRICK[2])])
+    T = NOT_TURNED.clone()
+    T[2, 3] = 0.6 + BRICK[2]
+    start = State(object_points(T[None], observation), T[None], library[1:] + 1e-4)
+    surface = surface_points(BOX, library)
+    return observation, start, ShapeBasis(library, library.norm(dim=-1), start.shape_code, surface=surface)
 
 
 def test_a_greater_shape_that_fits_as_well_gives_way_where_the_camera_saw_through_it() -> None:
     """Every point on the small brick's upper side lies on the large one's, too: only what is around tells."""
-    library = torch.tensor([BRICK, (0.1, 0.08, BRICK[2])])
-    observation, depth = flat_top()
-    T = NOT_TURNED.clone()
-    T[2, 3] = 0.6 + BRICK[2]
-    start = State(object_points(T[None], observation), T[None], library[1:] + 1e-4)
-    basis = ShapeBasis(library, library.norm(dim=-1), start.shape_code, surface=surface_points(BOX, library))
+    observation, start, basis = brick_taken_for_a_greater_one()
     chosen = {
         name: LOOKING(BOX, seen, start, basis=some).shape_code[0]
         for name, seen, some in (
-            ("with depth", replace(observation, depth=depth), basis),
-            ("without depth", observation, basis),
-            ("without surface", replace(observation, depth=depth), replace(basis, surface=None)),
+            ("with depth", observation, basis),
+            ("without depth", replace(observation, depth=None), basis),
+            ("without surface", observation, replace(basis, surface=None)),
         )
     }
-    assert torch.equal(chosen["with depth"], library[0])
-    assert torch.equal(chosen["without depth"], library[1])
-    assert torch.equal(chosen["without surface"], library[1])
+    assert torch.equal(chosen["with depth"], basis.library[0])
+    assert torch.equal(chosen["without depth"], basis.library[1])
+    assert torch.equal(chosen["without surface"], basis.library[1])
 
 
 def test_an_occluder_says_nothing_against_the_greater_shape() -> None:
-    library = torch.tensor([BRICK, (0.1, 0.08, BRICK[2])])
-    observation, depth = flat_top()
-    hidden = DepthMap(torch.where(depth.depth_m > 0.61, 0.4, depth.depth_m), CAMERA)
-    T = NOT_TURNED.clone()
-    T[2, 3] = 0.6 + BRICK[2]
-    start = State(object_points(T[None], observation), T[None], library[1:] + 1e-4)
-    basis = ShapeBasis(library, library.norm(dim=-1), start.shape_code, surface=surface_points(BOX, library))
+    observation, start, basis = brick_taken_for_a_greater_one()
+    assert observation.depth is not None
+    depth_m = observation.depth.depth_m
+    hidden = DepthMap(torch.where(depth_m > 0.61, 0.4, depth_m), CAMERA)
     found = LOOKING(BOX, replace(observation, depth=hidden), start, basis=basis)
-    assert torch.equal(found.shape_code[0], library[1])
+    assert torch.equal(found.shape_code[0], basis.library[1])
 
 
 def test_the_turns_are_a_group_that_begins_with_none() -> None:

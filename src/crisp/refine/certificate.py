@@ -18,8 +18,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from crisp.errors import InputError
-from crisp.geometry.camera import Camera
-from crisp.refine.free_space import FreeSpace, FreeSpaceConfig, free_space
+from crisp.refine.free_space import DepthMap, FreeSpace, FreeSpaceConfig, free_space
 from crisp.refine.problem import Observation, masked_quantile, object_points
 from crisp.shape.coarse import SurfaceConfig, SurfacePoints, surface_points
 from crisp.shape.field import SignedDistance
@@ -96,13 +95,11 @@ class Sight:
 
     Args:
         pixels: all measured points of each object's mask (`observe_pixels`).
-        depth_m: (H, W) metres, the whole frame's; 0 = nothing measured.
-        camera: of the depth map.
+        depth: the whole frame's.
     """
 
     pixels: Observation
-    depth_m: Float[Tensor, "h w"]
-    camera: Camera
+    depth: DepthMap
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,8 +160,7 @@ def _evidence(
     points = object_points(T, pixels).to(codes)
     residual = valid_distances(field, points, pixels.valid, codes=codes).abs()
     surface = surface_points(field, codes, config.surface)
-    depth = sight.depth_m.to(codes.device)
-    free = free_space(surface, T, depth, camera=sight.camera, config=config.free_space)
+    free = free_space(surface, T, sight.depth, config=config.free_space)
     return _Evidence(residual, pixels.valid, surface, free)
 
 

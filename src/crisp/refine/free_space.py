@@ -67,9 +67,8 @@ class FreeSpace:
 def free_space(
     surface: SurfacePoints,
     T_camera_object: Float[Tensor, "b 4 4"],
-    depth_m: Float[Tensor, "h w"],
+    depth: DepthMap,
     *,
-    camera: Camera,
     config: FreeSpaceConfig | None = None,
 ) -> FreeSpace:
     """Count surface that the camera should have seen and did not.
@@ -79,16 +78,16 @@ def free_space(
 
     Args:
         surface: of B shapes, metres, object frame.
-        depth_m: (H, W) metres along the optical axis, 0 = nothing measured.
-        camera: of the depth map.
+        depth: of the frame that they are in, on whatever device.
     """
     config = config or FreeSpaceConfig()
     points = pose.apply(T_camera_object, surface.points_object.to(T_camera_object))
     normals = surface.normal.to(T_camera_object) @ T_camera_object[:, :3, :3].mT
     z = points[..., 2]
     facing = surface.valid & (z > 0) & ((normals * points).sum(-1) < 0)
-    here = _sample(depth_m, points, camera).to(z)
-    nearest = _sample(_nearest_around(depth_m, config.margin_px), points, camera).to(z)
+    depth_m = depth.depth_m.to(z.device)
+    here = _sample(depth_m, points, depth.camera).to(z)
+    nearest = _sample(_nearest_around(depth_m, config.margin_px), points, depth.camera).to(z)
     tolerance = config.tolerance_m + config.tolerance_share * z
     checked = facing & (here > 0) & (z < here + tolerance)
     before = checked & (z < nearest - tolerance)

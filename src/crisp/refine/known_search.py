@@ -104,13 +104,12 @@ class KnownSearch:
             (self.heat, self.heat_points, self.finalists),
             (self.final, self.points, 1),
         ):
-            codes = basis.library[shape.gather(1, place // TURNS)]
-            T, root = _probed(probe, field, _thinned(observation, points), T, codes)
+            known = shape.gather(1, place // TURNS)
+            T, root = _probed(probe, field, _thinned(observation, points), T, basis.library[known])
             cost = root * price.gather(1, place)
             if self.seen_through_m > 0:
-                cost = cost + self.seen_through_m * _seen_through(
-                    T, shape.gather(1, place // TURNS), observation.depth, basis.surface
-                )
+                share = _seen_through(T, known, observation.depth, basis.surface)
+                cost = cost + self.seen_through_m * share
             order = cost.argsort(dim=1, stable=True)[:, :kept]
             place, T = place.gather(1, order), T.take_along_dim(order[..., None, None], dim=1)
         return T[:, 0], basis.library[shape.gather(1, place // TURNS)[:, 0]]
@@ -139,9 +138,8 @@ def _seen_through(
     """Share of each candidate's surface that the camera should have seen and did not; 0 without evidence."""
     if depth is None or surface is None:
         return T.new_zeros(shape.shape)
-    rows = shape.flatten()
-    points = SurfacePoints(surface.points_object[rows], surface.normal[rows], surface.valid[rows])
-    found = free_space(points, T.flatten(0, 1).to(points.points_object), depth.depth_m, camera=depth.camera)
+    points = surface.take(shape.flatten())
+    found = free_space(points, T.flatten(0, 1).to(points.points_object), depth)
     return found.share.nan_to_num(0.0).to(T).view(shape.shape)
 
 

@@ -50,6 +50,10 @@ class SurfacePoints:
     normal: Float[Tensor, "b m 3"]
     valid: Bool[Tensor, "b m"]
 
+    def take(self, index: Tensor) -> SurfacePoints:
+        """The shapes at `index`."""
+        return SurfacePoints(self.points_object[index], self.normal[index], self.valid[index])
+
     def diameter_m(self) -> Float[Tensor, " b"]:
         """Largest distance between two valid points, metres; 0 where there are none. Somewhat too small."""
         pairs = torch.cdist(self.points_object, self.points_object)
