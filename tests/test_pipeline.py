@@ -171,9 +171,10 @@ def test_a_search_is_told_what_the_camera_saw_around_the_objects(
     monkeypatch.setattr(KnownSearch, "__call__", watch)
     mask = np.zeros((72, 96), bool)
     mask[10:30, 12:32] = True
-    plan = Corrector(Se3Step(), search=KnownSearch(seen_through_m=0.01))
+    plan = Corrector(Se3Step(), search=KnownSearch())
     replace(flat_model, corrector=plan).estimate(FRAME, [mask])
     ((observation, basis),) = told
+    assert observation.masks is not None and np.array_equal(observation.masks[0], mask)
     assert observation.depth is not None and observation.depth.camera is FRAME.camera
     np.testing.assert_array_equal(observation.depth.depth_m, FRAME.depth_m)
     assert basis.surface is not None and len(basis.surface.valid) == len(flat_model.info.library)

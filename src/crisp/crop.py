@@ -144,4 +144,5 @@ def crop(
         valid=torch.from_numpy(valid),
         box_px=tight_box(mask),
         frame=frame,
+        mask=mask,
     )

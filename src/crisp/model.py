@@ -77,7 +77,7 @@ class Model:
         return ActiveShapes.of(
             self.network.decoder,
             self.info.library.codes.to(self.device),
-            surface=search is not None and search.seen_through_m > 0,
+            surface=search is not None and search.outside_m > 0,
         )
 
     @property

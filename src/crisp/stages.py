@@ -169,18 +169,23 @@ class Aligned:
         points, valid = _measured(crops, pnc.device)
         frame = crops[0].frame  # all of these are from one
         depth = None if frame is None else _depth_of(frame)
-        return cls(pnc, Observation(points, valid, depth), code)
+        return cls(pnc, Observation(points, valid, depth, _masks(crops)), code)
 
     def thinned(self, count: int) -> Aligned:
         """At most `count` points per object, evenly spaced among the valid ones."""
         index, counts = scoring_subset(self.observation.valid, count)
         points = take_points(self.observation.points_camera, index, counts)
-        few = Observation(points, counts, self.observation.depth)
+        few = replace(self.observation, points_camera=points, valid=counts)
         return Aligned(take_points(self.pnc, index, counts), few, self.network_code)
 
 
 def _depth_of(frame: Frame) -> DepthMap:
     return DepthMap(torch.from_numpy(frame.depth_m), frame.camera)
+
+
+def _masks(crops: Sequence[Crop]) -> Tensor | None:
+    masks = [torch.from_numpy(crop.mask) for crop in crops if crop.mask is not None]
+    return torch.stack(masks) if len(masks) == len(crops) else None
 
 
 def _measured(crops: Sequence[Crop], device: torch.device) -> tuple[Tensor, Tensor]:

@@ -11,13 +11,14 @@ from crisp.refine.problem import (
     SoftL1,
     Squares,
     State,
+    Truncated,
     masked_quantile,
     object_points,
     objective,
 )
 from crisp.shape.field import AnalyticBox, AnalyticSphere
 
-KERNELS = pytest.mark.parametrize("kernel", [Squares(), SoftL1(), SoftL1(0.1)], ids=str)
+KERNELS = pytest.mark.parametrize("kernel", [Squares(), SoftL1(), SoftL1(0.1), Truncated(0.1)], ids=str)
 
 
 def _scene(objects=3, points=40, seed=0):
@@ -54,6 +55,15 @@ def test_soft_l1_worked_case():
     torch.testing.assert_close(SoftL1(3.0).weights(r), torch.tensor([[0.6, 0.6]]))
     with pytest.raises(InputError, match="positive length"):
         SoftL1(0.0)
+
+
+def test_truncated_squares_stop_growing_at_their_scale():
+    # c = 3: of 2 the square, of 3 and of -4 the square of 3.
+    r = torch.tensor([[2.0, 3.0, -4.0]])
+    torch.testing.assert_close(Truncated(3.0).rho(r), torch.tensor([[4.0, 9.0, 9.0]]))
+    torch.testing.assert_close(Truncated(3.0).weights(r), torch.tensor([[1.0, 0.0, 0.0]]))
+    with pytest.raises(InputError, match="positive length"):
+        Truncated(-1.0)
 
 
 @pytest.mark.parametrize("q", [0.0, 0.31, 0.5, 0.98, 1.0])

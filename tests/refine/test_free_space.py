@@ -8,7 +8,7 @@ import torch
 
 from crisp.errors import InputError
 from crisp.geometry.camera import Camera
-from crisp.refine.free_space import DepthMap, FreeSpace, FreeSpaceConfig, free_space
+from crisp.refine.free_space import DepthMap, FreeSpace, FreeSpaceConfig, free_space, grown, outside_mask
 from crisp.shape.coarse import SurfacePoints, surface_points
 from crisp.shape.field import AnalyticSphere
 
@@ -117,6 +117,51 @@ def test_it_equals_its_plain_twin() -> None:
     assert int(found.checked) == checked
     assert float(found.share) == pytest.approx(before / checked)
     assert 0 < before < checked
+
+
+def sphere_mask(z: float) -> torch.Tensor:
+    return sphere_depth(z) < 1.0
+
+
+def outside(T: torch.Tensor, depth_m: torch.Tensor, mask: torch.Tensor) -> float:
+    of, depth = torch.zeros(len(T), dtype=torch.long), DepthMap(depth_m, CAMERA)
+    return float(outside_mask(SPHERE, T, depth, inside=grown(mask[None], 1), of=of, config=EXACT))
+
+
+def test_a_surface_in_its_mask_is_all_inside_and_beside_it_all_outside() -> None:
+    assert outside(at(0, 0, 0.5), sphere_depth(0.5), sphere_mask(0.5)) == 0.0
+    assert outside(at(0.25, 0, 0.6), sphere_depth(0.5), sphere_mask(0.5)) == 1.0
+
+
+def test_what_lies_on_another_object_is_outside_though_no_camera_saw_through_it() -> None:
+    """The mask is the left half alone: the right half of what was measured is another object's."""
+    mask = sphere_mask(0.5)
+    mask[:, 50:] = False
+    assert 0.35 < outside(at(0, 0, 0.5), sphere_depth(0.5), mask) < 0.55
+    assert float(check(at(0, 0, 0.5), sphere_depth(0.5)).share) == 0.0
+
+
+def test_what_is_hidden_or_was_not_measured_is_no_evidence_against_a_mask() -> None:
+    nothing = torch.zeros(80, 100, dtype=torch.bool)
+    for depth_m in (torch.zeros(80, 100), wall(0.3)):
+        assert np.isnan(outside(at(0, 0, 0.5), depth_m, nothing))
+
+
+def test_each_shape_has_its_own_mask() -> None:
+    masks = torch.stack([sphere_mask(0.5), torch.zeros(80, 100, dtype=torch.bool)])
+    three = SPHERE.take(torch.tensor([0, 0, 0]))
+    T, depth = at(0, 0, 0.5).expand(3, 4, 4), DepthMap(sphere_depth(0.5), CAMERA)
+    of = torch.tensor([1, 0, 1])
+    found = outside_mask(three, T, depth, inside=grown(masks, 1), of=of, config=EXACT)
+    assert found.tolist() == [1.0, 0.0, 1.0]
+
+
+def test_a_mask_grows_by_its_margin_along_both_axes() -> None:
+    mask = torch.zeros(1, 9, 9, dtype=torch.bool)
+    mask[0, 4, 3] = True
+    wanted = torch.zeros(1, 9, 9, dtype=torch.bool)
+    wanted[0, 2:7, 1:6] = True
+    assert torch.equal(grown(mask, 2), wanted)
 
 
 def test_padding_is_no_surface() -> None:

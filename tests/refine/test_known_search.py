@@ -14,15 +14,24 @@ from crisp.geometry import pose
 from crisp.refine.corrector import Corrector
 from crisp.refine.free_space import DepthMap
 from crisp.refine.known_search import KnownSearch, cube_turns
-from crisp.refine.problem import Observation, ShapeBasis, SoftL1, State, object_points, objective
+from crisp.refine.pose_step import PoseStepResult
+from crisp.refine.problem import (
+    Observation,
+    ShapeBasis,
+    SoftL1,
+    Squares,
+    State,
+    Truncated,
+    object_points,
+    objective,
+)
 from crisp.refine.se3_step import Se3Step
 from crisp.refine.settings import load_correction
 from crisp.shape.coarse import surface_points
-from crisp.shape.field import AnalyticBox, AnalyticEllipsoid
+from crisp.shape.field import AnalyticBox, AnalyticEllipsoid, SignedDistance
 
 FIELD, BOX = AnalyticEllipsoid(), AnalyticBox()
 BRICK = (0.05, 0.04, 0.03)
-LOOKING = KnownSearch(seen_through_m=0.01)
 KNOWN = torch.tensor([[0.07, 0.045, 0.02], [0.05, 0.05, 0.05], [0.09, 0.03, 0.03], [0.3, 0.3, 0.3]])
 POSE = pose.exp(torch.tensor([0.02, -0.03, 0.6, 0.4, -0.7, 0.3], dtype=torch.float64))
 NOT_TURNED = torch.eye(4, dtype=torch.float64)
@@ -72,8 +81,65 @@ def test_what_is_right_stays_though_a_half_turn_fits_as_well() -> None:
 def test_only_the_nearest_shapes_are_tried_and_doubt_holds_to_the_first() -> None:
     near_the_ball = KNOWN[1][None] + 0.001
     observation, start, basis = problem([NOT_TURNED], near_the_ball)
-    for search in (KnownSearch(shapes=1), KnownSearch(doubt=1e6)):
+    for search in (KnownSearch(shapes=1, more_shapes=1), KnownSearch(doubt=1e6)):
         assert torch.equal(search(FIELD, observation, start, basis=basis).shape_code, KNOWN[1:2])
+
+
+def test_more_shapes_are_tried_for_the_objects_that_the_first_do_not_fit_and_only_for_those() -> None:
+    """The second object has the ball's code and is none; the first is what its code says."""
+    observation, start, basis = problem([NOT_TURNED, turned((4, -3, 5))], KNOWN[[0, 1]] + 0.001)
+    shapes = {}
+    for content_m in (0.002, 1.0):
+        tried = _Tried()
+        found = KnownSearch(shapes=1, content_m=content_m)(tried, observation, start, basis=basis)
+        shapes[content_m] = found.shape_code, tried.shapes
+    assert torch.equal(shapes[0.002][0], KNOWN[[0, 0]]) and shapes[0.002][1] == {0, 1, 2, 3}
+    assert torch.equal(shapes[1.0][0], KNOWN[[0, 1]]) and shapes[1.0][1] == {0, 1}
+
+
+class _Tried:
+    """The ellipsoids, remembering which of the known ones were asked for."""
+
+    cube_half_m = FIELD.cube_half_m
+
+    def __init__(self) -> None:
+        self.shapes: set[int] = set()
+
+    def __call__(self, points: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+        self.shapes |= set(torch.cdist(codes, KNOWN).argmin(dim=1).tolist())
+        return FIELD(points, codes)
+
+
+def test_a_glance_at_many_candidates_ends_where_a_look_at_all_of_them_does() -> None:
+    observation, start, basis = problem([turned((80, 10, -8))], KNOWN[1:2] + 0.001)
+    glance, look = (KnownSearch(shapes=4, doubt=0.0, shortlist=count) for count in (24, 96))
+    short, full = (search(FIELD, observation, start, basis=basis) for search in (glance, look))
+    assert torch.equal(short.shape_code, full.shape_code)
+    assert objective(FIELD, short, observation, SoftL1()).sqrt().max() < 2e-4
+
+
+def test_points_that_are_not_the_objects_do_not_decide_between_shapes() -> None:
+    """A seventh of the points lies 8 cm farther out: nearer to a greater shape, by squares; no pose moves."""
+    observation, start, basis = problem([NOT_TURNED], KNOWN[0][None] + 1e-4)
+    x = object_points(POSE[None], observation)
+    x[:, ::7] += 0.08 * torch.nn.functional.normalize(x[:, ::7], dim=-1)
+    observation = replace(observation, points_camera=pose.apply(POSE[None].float(), x))
+    library = torch.cat([KNOWN[:1], 1.2 * KNOWN[:1]])
+    basis = ShapeBasis(library, library.norm(dim=-1), start.shape_code)
+    plan = KnownSearch(glance=Stays(), heat=Stays(), final=Stays(), doubt=0.0, favour=1.0)
+    for kernel, chosen in ((Squares(), 1), (Truncated(), 0)):
+        found = replace(plan, kernel=kernel)(FIELD, observation, start, basis=basis)
+        assert torch.equal(found.shape_code[0], library[chosen])
+
+
+class Stays:
+    """A pose step that finds nothing better."""
+
+    def __call__(self, field: SignedDistance, observation: Observation, state: State) -> PoseStepResult:
+        value = objective(field, state, observation, SoftL1())
+        return PoseStepResult(
+            state, value, torch.zeros(len(value)).long(), value[:, None], ("",) * len(value)
+        )
 
 
 def test_an_object_does_not_depend_on_its_neighbours() -> None:
@@ -116,7 +182,7 @@ def brick_taken_for_a_greater_one() -> tuple[Observation, State, ShapeBasis]:
     depth_m[top] = 0.6
     points = torch.from_numpy(CAMERA.backproject(depth_m.numpy()))[top][None]
     valid = torch.ones(points.shape[:2], dtype=torch.bool)
-    observation = Observation(points, valid, DepthMap(depth_m, CAMERA))
+    observation = Observation(points, valid, DepthMap(depth_m, CAMERA), top[None])
     library = torch.tensor([BRICK, (0.1, 0.08, BRICK[2])])
     T = NOT_TURNED.clone()
     T[2, 3] = 0.6 + BRICK[2]
@@ -125,20 +191,20 @@ def brick_taken_for_a_greater_one() -> tuple[Observation, State, ShapeBasis]:
     return observation, start, ShapeBasis(library, library.norm(dim=-1), start.shape_code, surface=surface)
 
 
-def test_a_greater_shape_that_fits_as_well_gives_way_where_the_camera_saw_through_it() -> None:
+def test_a_greater_shape_that_fits_as_well_gives_way_where_it_should_be_seen_and_is_not() -> None:
     """Every point on the small brick's upper side lies on the large one's, too: only what is around tells."""
     observation, start, basis = brick_taken_for_a_greater_one()
     chosen = {
-        name: LOOKING(BOX, seen, start, basis=some).shape_code[0]
+        name: KnownSearch()(BOX, seen, start, basis=some).shape_code[0]
         for name, seen, some in (
-            ("with depth", observation, basis),
+            ("with all", observation, basis),
             ("without depth", replace(observation, depth=None), basis),
+            ("without masks", replace(observation, masks=None), basis),
             ("without surface", observation, replace(basis, surface=None)),
         )
     }
-    assert torch.equal(chosen["with depth"], basis.library[0])
-    assert torch.equal(chosen["without depth"], basis.library[1])
-    assert torch.equal(chosen["without surface"], basis.library[1])
+    right = {name: torch.equal(shape, basis.library[0]) for name, shape in chosen.items()}
+    assert right == {name: name == "with all" for name in chosen}
 
 
 def test_an_occluder_says_nothing_against_the_greater_shape() -> None:
@@ -146,7 +212,7 @@ def test_an_occluder_says_nothing_against_the_greater_shape() -> None:
     assert observation.depth is not None
     depth_m = observation.depth.depth_m
     hidden = DepthMap(torch.where(depth_m > 0.61, 0.4, depth_m), CAMERA)
-    found = LOOKING(BOX, replace(observation, depth=hidden), start, basis=basis)
+    found = KnownSearch()(BOX, replace(observation, depth=hidden), start, basis=basis)
     assert torch.equal(found.shape_code[0], basis.library[1])
 
 
@@ -167,7 +233,11 @@ def test_the_turns_are_a_group_that_begins_with_none() -> None:
         {"finalists": 0},
         {"doubt": -1.0},
         {"favour": 0.0},
-        {"seen_through_m": -0.1},
+        {"outside_m": -0.1},
+        {"content_m": -0.1},
+        {"glance_points": 3},
+        {"more_shapes": 0},
+        {"shortlist": 0},
     ],
 )
 def test_senseless_settings_are_refused(change: dict[str, float]) -> None:

@@ -1,8 +1,8 @@
-"""Whether predicted surface stands where the depth map looked through (method, section 6).
+"""Whether predicted surface stands where the depth map looked through or beside the mask (method, section 6).
 
 A shape can fit all visible points and still be wrong: too large where another object hides it, or with a
 part in empty air. The camera saw through that air: a surface there, closer than what was measured along the
-same ray, would have been measured instead.
+same ray, would have been measured instead. And what it should have seen of an object lies in its mask.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -81,33 +81,95 @@ def free_space(
         depth: of the frame that they are in, on whatever device.
     """
     config = config or FreeSpaceConfig()
+    look = _look(surface, T_camera_object, depth, config)
+    nearest = _nearest_around(look.depth_m, config.margin_px)
+    before = look.checked & (look.z < _at(nearest, look.pixels) - look.tolerance)
+    return FreeSpace(_share(before, look.checked), look.checked.sum(-1))
+
+
+def outside_mask(
+    surface: SurfacePoints,
+    T_camera_object: Float[Tensor, "b 4 4"],
+    depth: DepthMap,
+    *,
+    inside: Bool[Tensor, "m h w"],
+    of: Int[Tensor, " b"],
+    config: FreeSpaceConfig | None = None,
+) -> Float[Tensor, " b"]:
+    """Share of the surface that the camera should have seen, but not as part of the object; NaN without any.
+
+    It is counted among the same points as free space. Those that it sees through are nearly all beside the
+    mask; so are those that lie on another object, where the depth map alone has no objection.
+
+    Args:
+        surface, depth: as in `free_space`.
+        inside: the objects' visible pixels, with a margin (`grown`).
+        of: which of these is that of each shape.
+    """
+    look = _look(surface, T_camera_object, depth, config or FreeSpaceConfig())
+    return _share(look.checked & ~_at(inside, look.pixels, of=of), look.checked)
+
+
+def grown(masks: Bool[Tensor, "m h w"], margin_px: int = FreeSpaceConfig.margin_px) -> Bool[Tensor, "m h w"]:
+    """The masks and all pixels that lie within the margin, along either axis."""
+    return F.max_pool2d(masks.float(), 2 * margin_px + 1, stride=1, padding=margin_px) > 0
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """Surface points in the camera's eyes.
+
+    Args:
+        z: (B, M) metres.
+        pixels: (B, M, 2) nearest (u, v); negative outside the image and behind the camera.
+        checked: (B, M) facing the camera, with a measurement that does not hide them.
+        tolerance: (B, M) metres.
+        depth_m: (H, W) on the points' device.
+    """
+
+    z: Float[Tensor, "b m"]
+    pixels: Int[Tensor, "b m 2"]
+    checked: Bool[Tensor, "b m"]
+    tolerance: Float[Tensor, "b m"]
+    depth_m: Float[Tensor, "h w"]
+
+
+def _look(
+    surface: SurfacePoints, T_camera_object: Float[Tensor, "b 4 4"], depth: DepthMap, config: FreeSpaceConfig
+) -> _Look:
     points = pose.apply(T_camera_object, surface.points_object.to(T_camera_object))
     normals = surface.normal.to(T_camera_object) @ T_camera_object[:, :3, :3].mT
     z = points[..., 2]
     facing = surface.valid & (z > 0) & ((normals * points).sum(-1) < 0)
-    depth_m = depth.depth_m.to(z.device)
-    here = _sample(depth_m, points, depth.camera).to(z)
-    nearest = _sample(_nearest_around(depth_m, config.margin_px), points, depth.camera).to(z)
+    pixels, depth_m = _pixels(points, depth.camera), depth.depth_m.to(z)
+    here = _at(depth_m, pixels)
     tolerance = config.tolerance_m + config.tolerance_share * z
-    checked = facing & (here > 0) & (z < here + tolerance)
-    before = checked & (z < nearest - tolerance)
+    return _Look(z, pixels, facing & (here > 0) & (z < here + tolerance), tolerance, depth_m)
+
+
+def _share(of_them: Bool[Tensor, "b m"], checked: Bool[Tensor, "b m"]) -> Float[Tensor, " b"]:
     count = checked.sum(-1)
-    share = torch.where(count > 0, before.sum(-1) / count.clamp(min=1), torch.nan)
-    return FreeSpace(share, count)
+    return torch.where(count > 0, of_them.sum(-1) / count.clamp(min=1), torch.nan)
 
 
-def _sample(
-    depth_m: Float[Tensor, "h w"], points_camera: Float[Tensor, "b m 3"], camera: Camera
-) -> Float[Tensor, "b m"]:
-    """Depth at each point's pixel (nearest); 0 outside the image and behind the camera."""
+def _pixels(points_camera: Float[Tensor, "b m 3"], camera: Camera) -> Int[Tensor, "b m 2"]:
+    """The nearest pixel (u, v) of each point; negative outside the image and behind the camera."""
     z = points_camera[..., 2:]
     K = torch.from_numpy(camera.K).to(points_camera)
     pixels = (points_camera / torch.where(z > 0, z, 1.0)) @ K.T
     limits = torch.tensor([camera.width, camera.height], device=pixels.device)
     u_v = pixels[..., :2].clamp(-1, float(limits.max())).round().long()
-    inside = ((u_v >= 0) & (u_v < limits)).all(-1) & (z[..., 0] > 0)
-    u, v = torch.where(inside[..., None], u_v, 0).unbind(-1)
-    return torch.where(inside, depth_m[v, u], 0.0)
+    inside = ((u_v >= 0) & (u_v < limits)).all(-1, keepdim=True) & (z > 0)
+    return torch.where(inside, u_v, -1)
+
+
+def _at(
+    image: Shaped[Tensor, "*m h w"], pixels: Int[Tensor, "b m 2"], *, of: Int[Tensor, " b"] | None = None
+) -> Shaped[Tensor, "b m"]:
+    """The image's values at the pixels, or those of each row's own image; 0 where there is no pixel."""
+    u, v = pixels.clamp(min=0).unbind(-1)
+    values = image[v, u] if of is None else image[of[:, None], v, u]
+    return torch.where(pixels[..., 0] >= 0, values, torch.zeros_like(values))
 
 
 def _nearest_around(depth_m: Float[Tensor, "h w"], margin_px: int) -> Float[Tensor, "h w"]:

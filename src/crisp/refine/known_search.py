@@ -3,11 +3,13 @@
 A descent mends some centimetres and some twenty degrees, and a shape step that starts under a wrong pose ends
 with a wrong shape. Where all objects are known, the measured points can say more: each of the known shapes
 that are nearest to the network's code is put where the registration has it, in every turn of the cube's group
-about the object frame's origin, which lies in its middle; a few steps improve each; the best goes on.
+about the object frame's origin, which lies in its middle; a few steps improve each; the best goes on. Where
+none of them suits, more of the known shapes are tried.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as default
 from functools import cache
@@ -19,61 +21,81 @@ from torch import Tensor
 
 from crisp.errors import InputError
 from crisp.geometry.align import MIN_POINTS
-from crisp.geometry.subset import scoring_subset, take_points
-from crisp.refine.free_space import DepthMap, free_space
+from crisp.geometry.subset import thinned
+from crisp.refine.free_space import grown, outside_mask
 from crisp.refine.pose_step import PoseStep, solvable
-from crisp.refine.problem import Observation, ShapeBasis, State, object_points
+from crisp.refine.problem import (
+    Kernel,
+    Observation,
+    ShapeBasis,
+    State,
+    Truncated,
+    object_points,
+    objective,
+)
 from crisp.refine.se3_step import Se3Step
-from crisp.shape.coarse import SurfacePoints
 from crisp.shape.field import SignedDistance
 from crisp.shape.library import code_distances
 
 TURNS = 24
+RESOLUTION_M = 1e-4  # two exact fits differ by rounding errors, of which no factor makes a preference
+POINTS_AT_ONCE = 2**17  # through the field, which remembers them all for the way back
 
 
 @dataclass(frozen=True)
 class KnownSearch:
     """The best of some known shapes in 24 turns each.
 
-    They are compared by the root of the probe's objective, in metres. A shape whose code is x times as far
-    from the network's as the nearest one's must fit 1 + doubt (x - 1) times as well as that, and the nearest
-    shape as the registration turned it is favoured by `favour`: points alone cannot tell a box from the same
+    Their cost is the root of the objective under `kernel`, in metres, plus `outside_m` times the share of the
+    surface that the camera should have seen and that is not in the mask. For a shape whose code is x times
+    as far from the network's as the nearest one's, the root counts 1 + doubt (x - 1) times, and `favour`
+    times for the nearest shape as the registration turned it: points alone cannot tell a box from the same
     box turned by 180 degrees, nor see what is printed on it.
 
     Args:
         shapes: how many known shapes are tried.
-        heat, final: improve all candidates, and the best of them.
-        heat_points, points: at most so many of each object's, evenly spaced, in the two.
-        finalists: how many candidates of the heat go on.
+        more_shapes: and how many if the best of those costs more than `content_m`.
+        content_m: see above, metres.
+        glance, heat, final: improve all candidates of an object if they are many, those of the shortlist, and
+            the best of these.
+        glance_points, heat_points, points: at most so many of each object's, evenly spaced, in the three.
+        shortlist, finalists: how many candidates come to the heat, and how many of these to the final.
         doubt: see above; 0 lets the points alone decide among the shapes.
         favour: factor of the registered candidate's root.
-        seen_through_m: times the share of the surface that the camera should have seen and did not (as the
-            certificate counts it), metres, is added to the root. Points alone cannot tell the whole side of
-            a brick from a piece of a greater one's. 0, or no depth map, leaves it out.
+        kernel: by which candidates are compared. Points of the mask that are not on the object, as at its
+            edges, must not decide between two shapes.
+        outside_m: see above, metres. Points alone cannot tell the whole side of a brick from a piece of a
+            greater one's. 0, or no depth map or masks, leaves it out.
 
     Raises:
         InputError: fewer points than a pose needs, or numbers that cannot be.
     """
 
     shapes: int = 3
+    more_shapes: int = 32
+    content_m: float = 0.002
+    glance: PoseStep = default(default_factory=lambda: Se3Step(iterations=2, tolerance=1e-2))
     heat: PoseStep = default(default_factory=lambda: Se3Step(iterations=4, tolerance=1e-2))
     final: PoseStep = default(default_factory=lambda: Se3Step(iterations=8, tolerance=1e-3))
+    glance_points: int = 24
     heat_points: int = 64
     points: int = 150
+    shortlist: int = 24
     finalists: int = 8
-    doubt: float = 0.25
+    doubt: float = 0.1
     favour: float = 0.9
-    seen_through_m: float = 0.0
+    kernel: Kernel = default(default_factory=Truncated)
+    outside_m: float = 0.02
 
     def __post_init__(self) -> None:
-        if min(self.heat_points, self.points) < MIN_POINTS:
-            raise InputError(f"heat_points and points must be at least {MIN_POINTS}.")
-        if self.shapes < 1 or self.finalists < 1:
-            raise InputError("shapes and finalists of the search must be at least 1.")
-        if not min(self.doubt, self.seen_through_m) >= 0 or not 0 < self.favour <= 1:
+        if min(self.glance_points, self.heat_points, self.points) < MIN_POINTS:
+            raise InputError(f"glance_points, heat_points and points must be at least {MIN_POINTS}.")
+        if min(self.shapes, self.more_shapes, self.shortlist, self.finalists) < 1:
+            raise InputError("shapes, more_shapes, shortlist and finalists of the search must be at least 1.")
+        if not min(self.doubt, self.outside_m, self.content_m) >= 0 or not 0 < self.favour <= 1:
             raise InputError(
-                "doubt and seen_through_m must not be negative and favour must lie in (0, 1], got "
-                f"{self.doubt}, {self.seen_through_m} and {self.favour}."
+                "doubt, outside_m and content_m must not be negative and favour must lie in (0, 1], got "
+                f"{self.doubt}, {self.outside_m}, {self.content_m} and {self.favour}."
             )
 
     def __call__(
@@ -84,81 +106,135 @@ class KnownSearch:
         rows = able.nonzero()[:, 0]
         if len(rows) == 0:
             return start
-        some, seen = start.take(rows), observation.take(rows)
-        T, codes = self._best(field, seen, some, basis=basis)
-        found = replace(some, shape_code=codes).posed(T.to(some.T_camera_object), seen)
-        return start.put(rows, found)
+        task = _Task(field, _with_margins(observation.take(rows)), start.take(rows), basis)
+        found = self._best(task, ranks=range(self.shapes))
+        unsure = (found.cost > self.content_m).nonzero()[:, 0]
+        others = range(self.shapes, min(self.more_shapes, len(basis.library)))
+        if len(unsure) and others:
+            found = found.or_better(self._best(task.take(unsure), ranks=others), unsure)
+        posed = replace(task.start, shape_code=basis.library[found.shape])
+        return start.put(rows, posed.posed(found.T.to(start.T_camera_object), task.observation))
 
-    def _best(
-        self, field: SignedDistance, observation: Observation, start: State, *, basis: ShapeBasis
-    ) -> tuple[Float[Tensor, "b 4 4"], Float[Tensor, "b c"]]:
-        """The pose and the known code of each object that fit best."""
-        objects = len(start.shape_code)
-        shape, price = self._shapes(start.shape_code, basis.library)
+    def _best(self, task: _Task, *, ranks: range) -> _Found:
+        """The best candidate of each object among the shapes of these ranks, the nearest first."""
+        candidates = len(ranks) * TURNS
+        _, points, _ = self._rounds(candidates)[0]
+        rows = torch.arange(len(task.start.shape_code)).split(max(1, POINTS_AT_ONCE // (candidates * points)))
+        return _Found.cat([self._best_of(task.take(some), ranks=ranks) for some in rows])
+
+    def _best_of(self, task: _Task, *, ranks: range) -> _Found:
+        start, library = task.start, task.basis.library
+        shape, price = self._shapes(start.shape_code, library, ranks=ranks)
         turns = cube_turns().to(start.T_camera_object.device)
         T = (start.T_camera_object.double()[:, None] @ turns).repeat(1, shape.shape[1], 1, 1)
-        place = torch.arange(T.shape[1], device=T.device).expand(objects, -1)
+        place = torch.arange(T.shape[1], device=T.device).expand(len(T), -1)
         price = price.repeat_interleave(TURNS, dim=1)
-        price[:, 0] *= self.favour
-        for probe, points, kept in (
-            (self.heat, self.heat_points, self.finalists),
-            (self.final, self.points, 1),
-        ):
+        if ranks.start == 0:
+            price[:, 0] *= self.favour
+        for probe, points, kept in self._rounds(T.shape[1]):
             known = shape.gather(1, place // TURNS)
-            T, root = _probed(probe, field, _thinned(observation, points), T, basis.library[known])
-            cost = root * price.gather(1, place)
-            if self.seen_through_m > 0:
-                share = _seen_through(T, known, observation.depth, basis.surface)
-                cost = cost + self.seen_through_m * share
-            order = cost.argsort(dim=1, stable=True)[:, :kept]
-            place, T = place.gather(1, order), T.take_along_dim(order[..., None, None], dim=1)
-        return T[:, 0], basis.library[shape.gather(1, place // TURNS)[:, 0]]
+            T, root = self._probed(probe, points, task, T, known)
+            cost = root * price.gather(1, place) + self.outside_m * self._outside(task, T, known)
+            # As the registration has it, it comes to the final whatever a glance says.
+            order = cost.where((place != 0) | (kept == 1) | (ranks.start > 0), -torch.inf)
+            order = order.argsort(dim=1, stable=True)[:, :kept]
+            place, cost = place.gather(1, order), cost.gather(1, order)
+            T = T.take_along_dim(order[..., None, None], dim=1)
+        return _Found(T[:, 0], shape.gather(1, place // TURNS)[:, 0], cost[:, 0])
+
+    def _rounds(self, candidates: int) -> list[tuple[PoseStep, int, int]]:
+        """What improves the candidates, on how many points, and how many of them go on."""
+        rounds = [(self.heat, self.heat_points, self.finalists), (self.final, self.points, 1)]
+        return [(self.glance, self.glance_points, self.shortlist), *rounds][candidates <= self.shortlist :]
 
     def _shapes(
-        self, codes: Float[Tensor, "b c"], library: Float[Tensor, "k c"]
+        self, codes: Float[Tensor, "b c"], library: Float[Tensor, "k c"], *, ranks: range
     ) -> tuple[Int[Tensor, "b s"], Float[Tensor, "b s"]]:
-        """The nearest known shapes, and what the root of each is multiplied by."""
+        """The known shapes of these ranks, and what the root of each is multiplied by."""
         distance, order = code_distances(codes, library).sort(dim=1)
-        distance, order = distance[:, : self.shapes], order[:, : self.shapes]
         farther = distance / distance[:, :1].clamp(min=torch.finfo(distance.dtype).tiny)
-        return order, 1 + self.doubt * (farther.nan_to_num(1.0) - 1)
+        price = 1 + self.doubt * (farther.nan_to_num(1.0) - 1)
+        return order[:, ranks.start : ranks.stop], price[:, ranks.start : ranks.stop]
+
+    def _probed(
+        self,
+        probe: PoseStep,
+        points: int,
+        task: _Task,
+        T: Float[Tensor, "b j 4 4"],
+        known: Int[Tensor, "b j"],
+    ) -> tuple[Float[Tensor, "b j 4 4"], Float[Tensor, "b j"]]:
+        """Every candidate improved, and the root of its objective; infinite where it has none."""
+        objects, count = known.shape
+        each = torch.arange(objects, device=T.device).repeat_interleave(count)
+        observation = task.observation
+        few = Observation(*thinned(observation.points_camera, observation.valid, points)).take(each)
+        codes, flat = task.basis.library[known].flatten(0, 1), T.flatten(0, 1)
+        begun = State(object_points(flat, few).to(codes), flat, codes)
+        found = probe(task.field, few, begun)
+        with torch.no_grad():
+            value = objective(task.field, found.state, few, self.kernel)
+        root = torch.where(found.objective.isfinite(), value + RESOLUTION_M**2, torch.inf).sqrt()
+        poses = found.state.T_camera_object.double()
+        return poses.unflatten(0, (objects, count)), root.double().unflatten(0, (objects, count))
+
+    def _outside(
+        self, task: _Task, T: Float[Tensor, "b j 4 4"], known: Int[Tensor, "b j"]
+    ) -> Float[Tensor, "b j"]:
+        """Share of each candidate's surface that should be in the mask and is not; 0 without evidence."""
+        observation, surface = task.observation, task.basis.surface
+        if self.outside_m == 0 or observation.depth is None or observation.masks is None or surface is None:
+            return T.new_zeros(known.shape)
+        points, each = surface.take(known.flatten()), torch.arange(len(known), device=T.device)
+        share = outside_mask(
+            points,
+            T.flatten(0, 1).to(points.points_object),
+            observation.depth,
+            inside=observation.masks,
+            of=each.repeat_interleave(known.shape[1]),
+        )
+        return share.nan_to_num(0.0).to(T).view(known.shape)
 
 
-def _thinned(observation: Observation, points: int) -> Observation:
-    index, counts = scoring_subset(observation.valid, points)
-    return Observation(take_points(observation.points_camera, index, counts), counts)
+def _with_margins(observation: Observation) -> Observation:
+    masks = observation.masks
+    if masks is None:
+        return observation
+    return replace(observation, masks=grown(masks.to(observation.points_camera.device)))
 
 
-def _seen_through(
-    T: Float[Tensor, "b j 4 4"],
-    shape: Int[Tensor, "b j"],
-    depth: DepthMap | None,
-    surface: SurfacePoints | None,
-) -> Float[Tensor, "b j"]:
-    """Share of each candidate's surface that the camera should have seen and did not; 0 without evidence."""
-    if depth is None or surface is None:
-        return T.new_zeros(shape.shape)
-    points = surface.take(shape.flatten())
-    found = free_space(points, T.flatten(0, 1).to(points.points_object), depth)
-    return found.share.nan_to_num(0.0).to(T).view(shape.shape)
+@dataclass(frozen=True, eq=False)
+class _Task:
+    field: SignedDistance
+    observation: Observation
+    start: State
+    basis: ShapeBasis
+
+    def take(self, index: Tensor) -> _Task:
+        return _Task(self.field, self.observation.take(index), self.start.take(index), self.basis)
 
 
-def _probed(
-    probe: PoseStep,
-    field: SignedDistance,
-    few: Observation,
-    T: Float[Tensor, "b j 4 4"],
-    codes: Float[Tensor, "b j c"],
-) -> tuple[Float[Tensor, "b j 4 4"], Float[Tensor, "b j"]]:
-    """Every candidate improved, and the root of its objective; infinite where it has none."""
-    objects, count = T.shape[:2]
-    each = torch.arange(objects, device=T.device).repeat_interleave(count)
-    seen, flat = few.take(each), T.flatten(0, 1)
-    begun = State(object_points(flat, seen).to(codes), flat, codes.flatten(0, 1))
-    found = probe(field, seen, begun)
-    root = torch.where(found.objective.isfinite(), found.objective, torch.inf).sqrt()
-    poses = found.state.T_camera_object.double()
-    return poses.unflatten(0, (objects, count)), root.double().unflatten(0, (objects, count))
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """The best candidate of each object: pose, which known shape, and its cost in metres."""
+
+    T: Float[Tensor, "b 4 4"]
+    shape: Int[Tensor, " b"]
+    cost: Float[Tensor, " b"]
+
+    @classmethod
+    def cat(cls, parts: Sequence[_Found]) -> _Found:
+        return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in ("T", "shape", "cost")))
+
+    def or_better(self, other: _Found, index: Tensor) -> _Found:
+        """These, and at `index` the other's where they cost less."""
+        better = other.cost < self.cost[index]
+        rows = index[better]
+        return _Found(
+            self.T.index_copy(0, rows, other.T[better]),
+            self.shape.index_copy(0, rows, other.shape[better]),
+            self.cost.index_copy(0, rows, other.cost[better]),
+        )
 
 
 @cache

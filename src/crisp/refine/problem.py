@@ -29,6 +29,7 @@ class Observation:
         points_camera: (B, N, 3) metres, camera frame; padding must be finite.
         valid: (B, N): the points that count. Padding never enters an objective, a quantile or a weight.
         depth: of the frame that all rows are from, for what lies around the objects; None if it is not known.
+        masks: (B, H, W) the objects' visible pixels in that frame; None if they are not known.
 
     Raises:
         ValueError: sizes that differ.
@@ -37,6 +38,7 @@ class Observation:
     points_camera: Float[Tensor, "b n 3"]
     valid: Bool[Tensor, "b n"]
     depth: DepthMap | None = None
+    masks: Bool[Tensor, "b h w"] | None = None
 
     def __post_init__(self) -> None:
         if self.points_camera.shape[:2] != self.valid.shape:
@@ -48,7 +50,8 @@ class Observation:
 
     def take(self, index: Tensor) -> Observation:
         """The objects at `index` (a long or a boolean tensor)."""
-        return Observation(self.points_camera[index], self.valid[index], self.depth)
+        masks = None if self.masks is None else self.masks[index]
+        return Observation(self.points_camera[index], self.valid[index], self.depth, masks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,6 +182,29 @@ class Squares:
 
     def weights(self, distance_m: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
         return torch.ones_like(distance_m).detach()
+
+
+@dataclass(frozen=True)
+class Truncated:
+    """rho(r) = min(r^2, c^2): how far off a point is beyond c makes no difference, as it is not the object's.
+
+    For comparing answers: it has minima of its own, which a descent would stay in.
+
+    Args:
+        scale_m: c, metres.
+    """
+
+    scale_m: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not self.scale_m > 0:
+            raise InputError(f"the kernel's scale_m must be a positive length, got {self.scale_m}.")
+
+    def rho(self, distance_m: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
+        return distance_m.square().clamp(max=self.scale_m**2)
+
+    def weights(self, distance_m: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
+        return (distance_m.detach().abs() < self.scale_m).to(distance_m)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from crisp.refine.certificate import CertificateConfig
 from crisp.refine.coarse_to_fine import CoarseToFine
 from crisp.refine.corrector import Corrector
 from crisp.refine.pose_step import PoseStep
-from crisp.refine.problem import Kernel, SoftL1, Squares
+from crisp.refine.problem import Kernel, SoftL1, Squares, Truncated
 from crisp.refine.se3_step import Se3Step
 from crisp.refine.shape_step import ActiveShape, HullDescent, ShapeStep
 from crisp.refine.z_step import ZGradientStep
@@ -22,7 +22,7 @@ from crisp.toml_records import load_record, toml_names
 KINDS: dict[type, tuple[type, ...]] = {
     PoseStep: (CoarseToFine, Se3Step, ZGradientStep),
     ShapeStep: (ActiveShape, HullDescent),
-    Kernel: (SoftL1, Squares),
+    Kernel: (SoftL1, Squares, Truncated),
 }
 
 

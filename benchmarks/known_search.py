@@ -1,0 +1,126 @@
+"""What the search among known objects saves by looking at most candidates only briefly, and at what loss.
+
+Three ways on the same frames, in turn: as shipped; without the glance, so that all candidates are improved
+on as many points as those of the shortlist; and with all known shapes for every object, also where one of
+the nearest suits. First real frame of each scene, masks are the labels'. Times are of the stage `correct`.
+
+    python -m benchmarks.known_search --data FOLDER [--quick]
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from experiments.ycbv import LEAST_VISIBLE, OWN, has_real_frames, parser_of, real_set
+
+from crisp.data.bop import BopDataset, FrameKey
+from crisp.evaluate.evidence import Claim, write_evidence
+from crisp.evaluate.true_model import TrueModels
+from crisp.model import Model, load_model
+from crisp.pipeline import Stages, estimate
+from crisp.results import described
+from crisp.stages import detections_of, standard_stages, without_meshes
+
+WAYS: dict[str, dict[str, float]] = {
+    "as shipped": {},
+    "without the glance": {"shortlist": 10**6},
+    "all shapes for every object": {"content_m": 0.0},
+}
+THREADS = 2
+AUC_M = 0.02
+RESULTS = Path(__file__).parent / "results"
+
+
+def main() -> None:
+    options = parser_of(__doc__).parse_args()
+    if not has_real_frames(options.data):
+        return
+    torch.set_num_threads(THREADS)
+    start = time.perf_counter()
+    model = load_model(options.weights, device="cpu").with_correction(OWN)
+    dataset = real_set(options.data, options.work)
+    firsts = {key.scene_id: key for key in reversed(dataset.keys)}
+    keys = sorted(firsts.values(), key=lambda key: key.scene_id)[: 1 if options.quick else None]
+    stages = {way: _stages(model, changes) for way, changes in WAYS.items()}
+    truths = TrueModels(dataset)
+    _timed(stages["as shipped"], dataset, keys[0], truths)
+    found: dict[str, list[_Timed]] = {way: [] for way in WAYS}
+    for key in keys:
+        for way in WAYS:
+            found[way].append(_timed(stages[way], dataset, key, truths))
+    write_evidence(
+        "known_search",
+        _claims(found),
+        settings={
+            "frames": len(keys),
+            "objects": sum(len(frame.add_s_m) for frame in found["as shipped"]),
+            "threads": THREADS,
+            "search": described(model.corrector.search if model.corrector else None),
+            "ways": WAYS,
+            "weights": options.weights,
+            "model_sha256": model.sha256,
+        },
+        seconds=time.perf_counter() - start,
+        folder=RESULTS,
+        quick=options.quick,
+    )
+
+
+@dataclass(frozen=True)
+class _Timed:
+    """One frame: milliseconds per object, and every object's ADD-S (infinite without an estimate)."""
+
+    ms: float
+    add_s_m: tuple[float, ...]
+
+
+def _stages(model: Model, changes: dict[str, float]) -> Stages:
+    corrector = model.corrector
+    assert corrector is not None and corrector.search is not None
+    search = replace(corrector.search, **changes)  # type: ignore[arg-type]
+    changed = replace(model, corrector=replace(corrector, search=search))
+    library = model.info.library
+    return without_meshes(
+        standard_stages(changed.network, changed.known_shapes, changed.settings, library=library)
+    )
+
+
+def _timed(stages: Stages, dataset: BopDataset, key: FrameKey, truths: TrueModels) -> _Timed:
+    shown = [i for i in dataset.instances(key) if i.visib_fract >= LEAST_VISIBLE]
+    masks = [dataset.mask(key, instance.index) for instance in shown]
+    results = estimate(dataset.load_frame(key), detections_of(masks), stages)
+    errors = []
+    for instance, result in zip(shown, results, strict=True):
+        T = result.T_camera_object
+        pair = None if T is None else truths.of(instance).pose_error(T, instance.T_camera_object)
+        errors.append(np.inf if pair is None else pair.add_s_m)
+    return _Timed(results[0].timing_ms["correct"], tuple(errors))
+
+
+def _claims(found: dict[str, list[_Timed]]) -> list[Claim]:
+    first, *others = WAYS
+    claims = []
+    for way in others:
+        ratio = [other.ms / one.ms for one, other in zip(found[first], found[way], strict=True)]
+        said = f"{way}: time of the correction over that of {first}, median over frames (interval: range)"
+        claims.append(Claim(said, "report", float(np.median(ratio)), (min(ratio), max(ratio)), unit="times"))
+    for way, frames in found.items():
+        ms = [frame.ms for frame in frames]
+        said = f"{way}: correction, per object, median over frames (interval: range)"
+        claims.append(Claim(said, "report", float(np.median(ms)), (min(ms), max(ms)), unit="ms"))
+        claims.append(Claim(f"{way}: ADD-S AUC at 2 cm", "report", _auc(frames), unit="share"))
+    return claims
+
+
+def _auc(frames: Sequence[_Timed]) -> float:
+    errors = np.concatenate([frame.add_s_m for frame in frames])
+    return float(np.clip(1 - errors / AUC_M, 0, 1).mean())
+
+
+if __name__ == "__main__":
+    main()
