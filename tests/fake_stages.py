@@ -116,5 +116,5 @@ class FakeStages:
             self.correct,
             self.certify,
             self.reconstruct,
-            name=lambda estimates: [f"object {int(e.shape_code[0])}" for e in estimates],
+            name=lambda estimates, certificates: [f"object {int(e.shape_code[0])}" for e in estimates],
         )

@@ -34,6 +34,7 @@ LEVELS = {
     "refine": 3,
     "pipeline": 4,
     "stages": 4,
+    "naming": 4,
     "track_matching": 4,
     "tracking": 4,
     "model": 4,

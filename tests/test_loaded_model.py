@@ -10,11 +10,11 @@ import torch
 
 from crisp.geometry.align import RegistrationConfig
 from crisp.model import Model, load_model
+from crisp.naming import name_all
 from crisp.networks.checkpoint import save_checkpoint
 from crisp.refine.settings import load_correction
 from crisp.shape.library import ShapeLibrary
-from crisp.stages import name_all
-from crisp.types import CorrectionSummary, Estimate
+from crisp.types import Certificate, CorrectionSummary, Estimate
 
 
 def test_registration_is_as_tolerant_as_the_known_objects_are_large(
@@ -44,9 +44,18 @@ def test_a_name_needs_the_network_and_the_corrector_to_agree() -> None:
     library = ShapeLibrary(("mug", "can"), (1, 2), codes, torch.tensor([0.1, 0.1]))
     said = [[1.0, 0.0], [9.0, 0.0], [4.9, 3.0]]
     estimates = [estimate(final=codes[0], network=torch.tensor(code)) for code in said]
-    assert name_all(estimates, library) == ["mug", "unknown", "unknown"]
-    assert name_all([replace(estimates[1], correction=None)], library) == ["mug"]
-    assert name_all(estimates, None) == [None] * 3
+    unsure = [None, Certificate(False, 0.1, 0.01, 0.98, 99, 0.5, reasons=("too far.",)), None]
+    assert name_all(estimates, library, unsure) == ["mug", "unknown", "unknown"]
+    assert name_all([replace(estimates[1], correction=None)], library, [None]) == ["mug"]
+    assert name_all(estimates, None, unsure) == [None] * 3
+
+
+def test_a_certificate_vouches_for_the_name_of_a_shape_that_the_network_did_not_see() -> None:
+    codes = torch.tensor([[0.0, 0.0], [10.0, 0.0]])
+    library = ShapeLibrary(("mug", "can"), (1, 2), codes, torch.tensor([0.1, 0.1]))
+    estimates = [estimate(final=code, network=codes[1]) for code in (codes[0], torch.tensor([5.0, 9.0]))]
+    sure = Certificate(True, 0.001, 0.01, 0.98, 99, 1.0)
+    assert name_all(estimates, library, [sure, sure]) == ["mug", "unknown"]
 
 
 def estimate(*, final: torch.Tensor, network: torch.Tensor) -> Estimate:

@@ -33,7 +33,9 @@ class Stages:
     correct: Callable[[Sequence[Estimate], Prediction, Sequence[Crop]], list[Estimate]]
     certify: Callable[[Sequence[Estimate], Frame, Sequence[Detection]], list[Certificate | None]]
     reconstruct: Callable[[Sequence[Estimate]], list[Mesh | ObjectFailure]]
-    name: Callable[[Sequence[Estimate]], list[str | None]] = lambda estimates: [None] * len(estimates)
+    name: Callable[[Sequence[Estimate], Sequence[Certificate | None]], list[str | None]] = (
+        lambda estimates, certificates: [None] * len(estimates)
+    )
 
 
 def estimate(frame: Frame, detections: Sequence[Detection | ObjectFailure], stages: Stages) -> list[Result]:
@@ -57,7 +59,7 @@ def estimate(frame: Frame, detections: Sequence[Detection | ObjectFailure], stag
             estimates = stages.correct(estimates, prediction, crops)
         with clock.time("certify"):
             certificates = stages.certify(estimates, frame, board.detections())
-        board.posed(estimates, certificates, names=stages.name(estimates))
+        board.posed(estimates, certificates, names=stages.name(estimates, certificates))
         with clock.time("mesh"):
             meshes = board.keep(stages.reconstruct(estimates))
         board.shaped(meshes)

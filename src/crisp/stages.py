@@ -13,6 +13,7 @@ from crisp.crop import CropConfig, crop
 from crisp.errors import InputError, ObjectFailure
 from crisp.geometry.align import RegistrationConfig, register
 from crisp.geometry.subset import scoring_subset, take_points
+from crisp.naming import name_all
 from crisp.networks.model import CrispNetwork
 from crisp.pipeline import Stages
 from crisp.refine.active_shape import ActiveShapes, shape_gram
@@ -23,7 +24,7 @@ from crisp.refine.free_space import DepthMap
 from crisp.refine.pixels import observe_pixels
 from crisp.refine.problem import Observation, PooledPoints, ShapeBasis, State, with_pool
 from crisp.shape.field import SignedDistance
-from crisp.shape.library import UNKNOWN, ShapeLibrary
+from crisp.shape.library import ShapeLibrary
 from crisp.shape.mesh import MeshConfig, extract_meshes
 from crisp.types import Certificate, CorrectionSummary, Crop, Detection, Estimate, Frame, Mesh, Prediction
 
@@ -77,7 +78,7 @@ def standard_stages(
             decoder, estimates, (frame, detections), config=settings.certificate
         ),
         reconstruct=lambda estimates: reconstruct(decoder, estimates, settings.meshing),
-        name=lambda estimates: name_all(estimates, library),
+        name=lambda estimates, certificates: name_all(estimates, library, certificates),
     )
 
 
@@ -251,24 +252,6 @@ def _summary(found: Correction, i: int, *, start: Estimate, unique: Uniqueness) 
         lambda_min=float(unique.lambda_min[i]),
         mu=float(unique.mu[i]),
     )
-
-
-def name_all(estimates: Sequence[Estimate], library: ShapeLibrary | None) -> list[str | None]:
-    """Which known object each is by its shape code, or that none is near; None without a library.
-
-    A corrector that is only offered known shapes makes a known object of everything: what the network itself
-    had said must be near to the same one.
-    """
-    if library is None or not estimates:
-        return [None] * len(estimates)
-    found = library.labels(torch.stack([item.shape_code for item in estimates]))
-    first = [e.shape_code if e.correction is None else _first_code(e.correction) for e in estimates]
-    said = library.labels(torch.stack(first))
-    return [name if name == other else UNKNOWN for name, other in zip(found, said, strict=True)]
-
-
-def _first_code(correction: CorrectionSummary) -> Tensor:
-    return torch.from_numpy(correction.shape_code_start)
 
 
 def certify_all(
