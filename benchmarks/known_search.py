@@ -10,17 +10,17 @@ the nearest suits. First real frame of each scene, masks are the labels'. Times 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from experiments.ycbv import LEAST_VISIBLE, OWN, has_real_frames, parser_of, real_set
+from experiments.ycbv import OWN, has_real_frames, masks_of, parser_of, real_set, shown
 
 from crisp.data.bop import BopDataset, FrameKey
 from crisp.evaluate.evidence import Claim, write_evidence
 from crisp.evaluate.true_model import TrueModels
+from crisp.metrics.scores import auc
 from crisp.model import Model, load_model
 from crisp.pipeline import Stages, estimate
 from crisp.results import described
@@ -91,11 +91,9 @@ def _stages(model: Model, changes: dict[str, float]) -> Stages:
 
 
 def _timed(stages: Stages, dataset: BopDataset, key: FrameKey, truths: TrueModels) -> _Timed:
-    shown = [i for i in dataset.instances(key) if i.visib_fract >= LEAST_VISIBLE]
-    masks = [dataset.mask(key, instance.index) for instance in shown]
-    results = estimate(dataset.load_frame(key), detections_of(masks), stages)
+    results = estimate(dataset.load_frame(key), detections_of(masks_of(dataset, key)), stages)
     errors = []
-    for instance, result in zip(shown, results, strict=True):
+    for instance, result in zip(shown(dataset, key), results, strict=True):
         T = result.T_camera_object
         pair = None if T is None else truths.of(instance).pose_error(T, instance.T_camera_object)
         errors.append(np.inf if pair is None else pair.add_s_m)
@@ -110,16 +108,11 @@ def _claims(found: dict[str, list[_Timed]]) -> list[Claim]:
         said = f"{way}: time of the correction over that of {first}, median over frames (interval: range)"
         claims.append(Claim(said, "report", float(np.median(ratio)), (min(ratio), max(ratio)), unit="times"))
     for way, frames in found.items():
-        ms = [frame.ms for frame in frames]
+        ms, errors = [frame.ms for frame in frames], np.concatenate([frame.add_s_m for frame in frames])
         said = f"{way}: correction, per object, median over frames (interval: range)"
         claims.append(Claim(said, "report", float(np.median(ms)), (min(ms), max(ms)), unit="ms"))
-        claims.append(Claim(f"{way}: ADD-S AUC at 2 cm", "report", _auc(frames), unit="share"))
+        claims.append(Claim(f"{way}: ADD-S AUC at 2 cm", "report", auc(errors, AUC_M), unit="share"))
     return claims
-
-
-def _auc(frames: Sequence[_Timed]) -> float:
-    errors = np.concatenate([frame.add_s_m for frame in frames])
-    return float(np.clip(1 - errors / AUC_M, 0, 1).mean())
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from crisp.data.bop import BopDataset, FrameKey
+from crisp.data.dataset import Instance
 from crisp.errors import InputError
 from crisp.evaluate.predict import predict
 from crisp.evaluate.protocols import Protocol
@@ -105,10 +106,14 @@ def rendered_set(folder: Path) -> BopDataset | None:
     return BopDataset(folder, "test") if is_there(folder, "renderings", "test", "models") else None
 
 
+def shown(dataset: BopDataset, key: FrameKey) -> list[Instance]:
+    """A frame's objects that count."""
+    return [i for i in dataset.instances(key) if i.visib_fract >= LEAST_VISIBLE]
+
+
 def masks_of(dataset: BopDataset, key: FrameKey) -> list[np.ndarray]:
     """Visible masks of a frame's objects that count."""
-    shown = [i for i in dataset.instances(key) if i.visib_fract >= LEAST_VISIBLE]
-    return [dataset.mask(key, instance.index) for instance in shown]
+    return [dataset.mask(key, instance.index) for instance in shown(dataset, key)]
 
 
 def real_set(data: Path, work: Path, *, scenes: Sequence[int] | None = None) -> BopDataset:

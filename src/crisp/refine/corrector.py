@@ -111,8 +111,10 @@ class Corrector:
             pool: points of the same objects from other frames; the shape step sees them too, and answers are
                 compared on all points: a shape that suits only this frame must not win.
         """
-        task = _Task(field, observation, basis, pool)
         begun = start if self.search is None else self.search(field, observation, start, basis=basis)
+        # What lies around the objects is the search's affair: the steps would only copy it.
+        points = Observation(observation.points_camera, observation.valid)
+        task = _Task(field, points, basis, pool)
         course = _Course(self, task, start, begun=begun)
         for _ in range(self.rounds):
             if course.active.any():

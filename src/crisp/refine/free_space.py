@@ -82,8 +82,8 @@ def free_space(
     """
     config = config or FreeSpaceConfig()
     look = _look(surface, T_camera_object, depth, config)
-    nearest = _nearest_around(look.depth_m, config.margin_px)
-    before = look.checked & (look.z < _at(nearest, look.pixels) - look.tolerance)
+    nearest = _nearest_around(depth.depth_m.to(look.z.device), config.margin_px)
+    before = look.checked & (look.z < _at(nearest, look.pixels).to(look.z) - look.tolerance)
     return FreeSpace(_share(before, look.checked), look.checked.sum(-1))
 
 
@@ -124,14 +124,12 @@ class _Look:
         pixels: (B, M, 2) nearest (u, v); negative outside the image and behind the camera.
         checked: (B, M) facing the camera, with a measurement that does not hide them.
         tolerance: (B, M) metres.
-        depth_m: (H, W) on the points' device.
     """
 
     z: Float[Tensor, "b m"]
     pixels: Int[Tensor, "b m 2"]
     checked: Bool[Tensor, "b m"]
     tolerance: Float[Tensor, "b m"]
-    depth_m: Float[Tensor, "h w"]
 
 
 def _look(
@@ -141,10 +139,10 @@ def _look(
     normals = surface.normal.to(T_camera_object) @ T_camera_object[:, :3, :3].mT
     z = points[..., 2]
     facing = surface.valid & (z > 0) & ((normals * points).sum(-1) < 0)
-    pixels, depth_m = _pixels(points, depth.camera), depth.depth_m.to(z)
-    here = _at(depth_m, pixels)
+    pixels = _pixels(points, depth.camera)
+    here = _at(depth.depth_m.to(z.device), pixels).to(z)
     tolerance = config.tolerance_m + config.tolerance_share * z
-    return _Look(z, pixels, facing & (here > 0) & (z < here + tolerance), tolerance, depth_m)
+    return _Look(z, pixels, facing & (here > 0) & (z < here + tolerance), tolerance)
 
 
 def _share(of_them: Bool[Tensor, "b m"], checked: Bool[Tensor, "b m"]) -> Float[Tensor, " b"]:

@@ -15,14 +15,15 @@ from dataclasses import field as default
 from functools import cache
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from crisp.errors import InputError
 from crisp.geometry.align import MIN_POINTS
 from crisp.geometry.subset import thinned
-from crisp.refine.free_space import grown, outside_mask
+from crisp.record_checks import at_least
+from crisp.refine.free_space import DepthMap, grown, outside_mask
 from crisp.refine.pose_step import PoseStep, solvable
 from crisp.refine.problem import (
     Kernel,
@@ -34,6 +35,7 @@ from crisp.refine.problem import (
     objective,
 )
 from crisp.refine.se3_step import Se3Step
+from crisp.shape.coarse import SurfacePoints
 from crisp.shape.field import SignedDistance
 from crisp.shape.library import code_distances
 
@@ -88,10 +90,8 @@ class KnownSearch:
     outside_m: float = 0.02
 
     def __post_init__(self) -> None:
-        if min(self.glance_points, self.heat_points, self.points) < MIN_POINTS:
-            raise InputError(f"glance_points, heat_points and points must be at least {MIN_POINTS}.")
-        if min(self.shapes, self.more_shapes, self.shortlist, self.finalists) < 1:
-            raise InputError("shapes, more_shapes, shortlist and finalists of the search must be at least 1.")
+        at_least(self, MIN_POINTS, "glance_points", "heat_points", "points")
+        at_least(self, 1, "shapes", "more_shapes", "shortlist", "finalists")
         if not min(self.doubt, self.outside_m, self.content_m) >= 0 or not 0 < self.favour <= 1:
             raise InputError(
                 "doubt, outside_m and content_m must not be negative and favour must lie in (0, 1], got "
@@ -106,7 +106,7 @@ class KnownSearch:
         rows = able.nonzero()[:, 0]
         if len(rows) == 0:
             return start
-        task = _Task(field, _with_margins(observation.take(rows)), start.take(rows), basis)
+        task = self._task(field, observation.take(rows), start.take(rows), basis)
         found = self._best(task, ranks=range(self.shapes))
         unsure = (found.cost > self.content_m).nonzero()[:, 0]
         others = range(self.shapes, min(self.more_shapes, len(basis.library)))
@@ -114,6 +114,17 @@ class KnownSearch:
             found = found.or_better(self._best(task.take(unsure), ranks=others), unsure)
         posed = replace(task.start, shape_code=basis.library[found.shape])
         return start.put(rows, posed.posed(found.T.to(start.T_camera_object), task.observation))
+
+    def _task(
+        self, field: SignedDistance, observation: Observation, start: State, basis: ShapeBasis
+    ) -> _Task:
+        """With what lies around the objects, where it is known and counts."""
+        depth, masks, surface = observation.depth, observation.masks, basis.surface
+        around = None
+        if self.outside_m > 0 and depth is not None and masks is not None and surface is not None:
+            around = _Around(surface, depth, grown(masks.to(observation.points_camera.device)))
+        points = Observation(observation.points_camera, observation.valid)
+        return _Task(field, points, start, basis.library, around)
 
     def _best(self, task: _Task, *, ranks: range) -> _Found:
         """The best candidate of each object among the shapes of these ranks, the nearest first."""
@@ -123,8 +134,8 @@ class KnownSearch:
         return _Found.cat([self._best_of(task.take(some), ranks=ranks) for some in rows])
 
     def _best_of(self, task: _Task, *, ranks: range) -> _Found:
-        start, library = task.start, task.basis.library
-        shape, price = self._shapes(start.shape_code, library, ranks=ranks)
+        start = task.start
+        shape, price = self._shapes(start.shape_code, task.library, ranks=ranks)
         turns = cube_turns().to(start.T_camera_object.device)
         T = (start.T_camera_object.double()[:, None] @ turns).repeat(1, shape.shape[1], 1, 1)
         place = torch.arange(T.shape[1], device=T.device).expand(len(T), -1)
@@ -134,7 +145,9 @@ class KnownSearch:
         for probe, points, kept in self._rounds(T.shape[1]):
             known = shape.gather(1, place // TURNS)
             T, root = self._probed(probe, points, task, T, known)
-            cost = root * price.gather(1, place) + self.outside_m * self._outside(task, T, known)
+            cost = root * price.gather(1, place)
+            if task.around is not None:
+                cost = cost + self.outside_m * task.around.outside(T, known)
             # As the registration has it, it comes to the final whatever a glance says.
             order = cost.where((place != 0) | (kept == 1) | (ranks.start > 0), -torch.inf)
             order = order.argsort(dim=1, stable=True)[:, :kept]
@@ -145,7 +158,9 @@ class KnownSearch:
     def _rounds(self, candidates: int) -> list[tuple[PoseStep, int, int]]:
         """What improves the candidates, on how many points, and how many of them go on."""
         rounds = [(self.heat, self.heat_points, self.finalists), (self.final, self.points, 1)]
-        return [(self.glance, self.glance_points, self.shortlist), *rounds][candidates <= self.shortlist :]
+        if candidates > self.shortlist:
+            rounds.insert(0, (self.glance, self.glance_points, self.shortlist))
+        return rounds
 
     def _shapes(
         self, codes: Float[Tensor, "b c"], library: Float[Tensor, "k c"], *, ranks: range
@@ -169,7 +184,7 @@ class KnownSearch:
         each = torch.arange(objects, device=T.device).repeat_interleave(count)
         observation = task.observation
         few = Observation(*thinned(observation.points_camera, observation.valid, points)).take(each)
-        codes, flat = task.basis.library[known].flatten(0, 1), T.flatten(0, 1)
+        codes, flat = task.library[known].flatten(0, 1), T.flatten(0, 1)
         begun = State(object_points(flat, few).to(codes), flat, codes)
         found = probe(task.field, few, begun)
         with torch.no_grad():
@@ -178,29 +193,34 @@ class KnownSearch:
         poses = found.state.T_camera_object.double()
         return poses.unflatten(0, (objects, count)), root.double().unflatten(0, (objects, count))
 
-    def _outside(
-        self, task: _Task, T: Float[Tensor, "b j 4 4"], known: Int[Tensor, "b j"]
-    ) -> Float[Tensor, "b j"]:
+
+@dataclass(frozen=True, eq=False)
+class _Around:
+    """What lies around the objects.
+
+    Args:
+        surface: of all known shapes.
+        inside: (B, H, W) the objects' masks, with a margin.
+    """
+
+    surface: SurfacePoints
+    depth: DepthMap
+    inside: Bool[Tensor, "b h w"]
+
+    def take(self, index: Tensor) -> _Around:
+        return replace(self, inside=self.inside[index])
+
+    def outside(self, T: Float[Tensor, "b j 4 4"], known: Int[Tensor, "b j"]) -> Float[Tensor, "b j"]:
         """Share of each candidate's surface that should be in the mask and is not; 0 without evidence."""
-        observation, surface = task.observation, task.basis.surface
-        if self.outside_m == 0 or observation.depth is None or observation.masks is None or surface is None:
-            return T.new_zeros(known.shape)
-        points, each = surface.take(known.flatten()), torch.arange(len(known), device=T.device)
+        points, each = self.surface.take(known.flatten()), torch.arange(len(known), device=T.device)
         share = outside_mask(
             points,
             T.flatten(0, 1).to(points.points_object),
-            observation.depth,
-            inside=observation.masks,
+            self.depth,
+            inside=self.inside,
             of=each.repeat_interleave(known.shape[1]),
         )
         return share.nan_to_num(0.0).to(T).view(known.shape)
-
-
-def _with_margins(observation: Observation) -> Observation:
-    masks = observation.masks
-    if masks is None:
-        return observation
-    return replace(observation, masks=grown(masks.to(observation.points_camera.device)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,10 +228,12 @@ class _Task:
     field: SignedDistance
     observation: Observation
     start: State
-    basis: ShapeBasis
+    library: Float[Tensor, "k c"]
+    around: _Around | None
 
     def take(self, index: Tensor) -> _Task:
-        return _Task(self.field, self.observation.take(index), self.start.take(index), self.basis)
+        around = None if self.around is None else self.around.take(index)
+        return _Task(self.field, self.observation.take(index), self.start.take(index), self.library, around)
 
 
 @dataclass(frozen=True, eq=False)

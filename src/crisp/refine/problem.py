@@ -184,6 +184,11 @@ class Squares:
         return torch.ones_like(distance_m).detach()
 
 
+def _check_scale(scale_m: float) -> None:
+    if not scale_m > 0:
+        raise InputError(f"the kernel's scale_m must be a positive length, got {scale_m}.")
+
+
 @dataclass(frozen=True)
 class Truncated:
     """rho(r) = min(r^2, c^2): how far off a point is beyond c makes no difference, as it is not the object's.
@@ -197,8 +202,7 @@ class Truncated:
     scale_m: float = 0.01
 
     def __post_init__(self) -> None:
-        if not self.scale_m > 0:
-            raise InputError(f"the kernel's scale_m must be a positive length, got {self.scale_m}.")
+        _check_scale(self.scale_m)
 
     def rho(self, distance_m: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
         return distance_m.square().clamp(max=self.scale_m**2)
@@ -218,8 +222,7 @@ class SoftL1:
     scale_m: float = 0.005
 
     def __post_init__(self) -> None:
-        if not self.scale_m > 0:
-            raise InputError(f"the kernel's scale_m must be a positive length, got {self.scale_m}.")
+        _check_scale(self.scale_m)
 
     def rho(self, distance_m: Float[Tensor, "b n"]) -> Float[Tensor, "b n"]:
         # Written without the difference, which loses all digits of distances below scale_m / 1000 in float32.
