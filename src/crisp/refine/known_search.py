@@ -4,7 +4,8 @@ A descent mends some centimetres and some twenty degrees, and a shape step that 
 with a wrong shape. Where all objects are known, the measured points can say more: each of the known shapes
 that are nearest to the network's code is put where the registration has it, in every turn of the cube's group
 about the object frame's origin, which lies in its middle; a few steps improve each; the best goes on. Where
-none of them suits, more of the known shapes are tried.
+none of them suits, more of the known shapes are tried. Which way round a box is that fits both ways, the
+network is asked.
 """
 
 from __future__ import annotations
@@ -12,35 +13,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from dataclasses import field as default
-from functools import cache
 
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from crisp.errors import InputError
 from crisp.geometry.align import MIN_POINTS
 from crisp.geometry.subset import thinned
 from crisp.record_checks import at_least
+from crisp.refine.candidates import TURNS, cube_turns, improved
 from crisp.refine.free_space import DepthMap, grown, outside_mask
 from crisp.refine.pose_step import PoseStep, solvable
-from crisp.refine.problem import (
-    Kernel,
-    Observation,
-    ShapeBasis,
-    State,
-    Truncated,
-    object_points,
-    objective,
-)
+from crisp.refine.problem import Kernel, Observation, ShapeBasis, State, Truncated
 from crisp.refine.se3_step import Se3Step
+from crisp.refine.way_round import WayRound
 from crisp.shape.coarse import SurfacePoints
 from crisp.shape.field import SignedDistance
 from crisp.shape.library import code_distances
 
-TURNS = 24
-RESOLUTION_M = 1e-4  # two exact fits differ by rounding errors, of which no factor makes a preference
 POINTS_AT_ONCE = 2**17  # through the field, which remembers them all for the way back
 
 
@@ -66,6 +57,8 @@ class KnownSearch:
         favour: factor of the registered candidate's root.
         kernel: by which candidates are compared. Points of the mask that are not on the object, as at its
             edges, must not decide between two shapes.
+        coordinates_weight: what a metre of mean distance from the network's coordinates counts where the best
+            shape fits more ways round than one, metres (`WayRound`); 0 leaves that out.
         outside_m: see above, metres. Points alone cannot tell the whole side of a brick from a piece of a
             greater one's. 0, or no depth map or masks, leaves it out.
 
@@ -88,15 +81,14 @@ class KnownSearch:
     favour: float = 0.9
     kernel: Kernel = default(default_factory=Truncated)
     outside_m: float = 0.02
+    coordinates_weight: float = 0.01
 
     def __post_init__(self) -> None:
         at_least(self, MIN_POINTS, "glance_points", "heat_points", "points")
         at_least(self, 1, "shapes", "more_shapes", "shortlist", "finalists")
-        if not min(self.doubt, self.outside_m, self.content_m) >= 0 or not 0 < self.favour <= 1:
-            raise InputError(
-                "doubt, outside_m and content_m must not be negative and favour must lie in (0, 1], got "
-                f"{self.doubt}, {self.outside_m}, {self.content_m} and {self.favour}."
-            )
+        at_least(self, 0, "doubt", "outside_m", "content_m", "coordinates_weight")
+        if not 0 < self.favour <= 1:
+            raise InputError(f"favour must lie in (0, 1], got {self.favour}.")
 
     def __call__(
         self, field: SignedDistance, observation: Observation, start: State, *, basis: ShapeBasis
@@ -112,8 +104,9 @@ class KnownSearch:
         others = range(self.shapes, min(self.more_shapes, len(basis.library)))
         if len(unsure) and others:
             found = found.or_better(self._best(task.take(unsure), ranks=others), unsure)
+        T = self._meant(task, found) if self.coordinates_weight > 0 else found.T
         posed = replace(task.start, shape_code=basis.library[found.shape])
-        return start.put(rows, posed.posed(found.T.to(start.T_camera_object), task.observation))
+        return start.put(rows, posed.posed(T.to(start.T_camera_object), task.observation))
 
     def _task(
         self, field: SignedDistance, observation: Observation, start: State, basis: ShapeBasis
@@ -130,8 +123,8 @@ class KnownSearch:
         """The best candidate of each object among the shapes of these ranks, the nearest first."""
         candidates = len(ranks) * TURNS
         _, points, _ = self._rounds(candidates)[0]
-        rows = torch.arange(len(task.start.shape_code)).split(max(1, POINTS_AT_ONCE // (candidates * points)))
-        return _Found.cat([self._best_of(task.take(some), ranks=ranks) for some in rows])
+        parts = task.rows(points_each=candidates * points)
+        return _Found.cat([self._best_of(task.take(some), ranks=ranks) for some in parts])
 
     def _best_of(self, task: _Task, *, ranks: range) -> _Found:
         start = task.start
@@ -154,6 +147,24 @@ class KnownSearch:
             place, cost = place.gather(1, order), cost.gather(1, order)
             T = T.take_along_dim(order[..., None, None], dim=1)
         return _Found(T[:, 0], shape.gather(1, place // TURNS)[:, 0], cost[:, 0])
+
+    def _meant(self, task: _Task, found: _Found) -> Float[Tensor, "b 4 4"]:
+        """The poses that were found, or other ways round that the network's coordinates speak for."""
+        choice = WayRound(self.coordinates_weight, self.points, self.finalists, self.final, self.kernel)
+        parts = task.rows(points_each=choice.tried * self.points)
+        return torch.cat([self._meant_of(task.take(some), found.take(some), choice) for some in parts])
+
+    def _meant_of(self, task: _Task, found: _Found, choice: WayRound) -> Float[Tensor, "b 4 4"]:
+        around, outside_m = task.around, self.outside_m
+
+        def outside(T: Float[Tensor, "b j 4 4"]) -> Float[Tensor, "b j"]:
+            if around is None:
+                return T.new_zeros(T.shape[:2])
+            return outside_m * around.outside(T, found.shape[:, None].expand(T.shape[:2]))
+
+        state = State(task.start.pnc, found.T, task.library[found.shape])
+        registered = task.start.T_camera_object
+        return choice(task.field, task.observation, state, T_registered=registered, extra=outside)
 
     def _rounds(self, candidates: int) -> list[tuple[PoseStep, int, int]]:
         """What improves the candidates, on how many points, and how many of them go on."""
@@ -180,18 +191,9 @@ class KnownSearch:
         known: Int[Tensor, "b j"],
     ) -> tuple[Float[Tensor, "b j 4 4"], Float[Tensor, "b j"]]:
         """Every candidate improved, and the root of its objective; infinite where it has none."""
-        objects, count = known.shape
-        each = torch.arange(objects, device=T.device).repeat_interleave(count)
-        observation = task.observation
-        few = Observation(*thinned(observation.points_camera, observation.valid, points)).take(each)
-        codes, flat = task.library[known].flatten(0, 1), T.flatten(0, 1)
-        begun = State(object_points(flat, few).to(codes), flat, codes)
-        found = probe(task.field, few, begun)
-        with torch.no_grad():
-            value = objective(task.field, found.state, few, self.kernel)
-        root = torch.where(found.objective.isfinite(), value + RESOLUTION_M**2, torch.inf).sqrt()
-        poses = found.state.T_camera_object.double()
-        return poses.unflatten(0, (objects, count)), root.double().unflatten(0, (objects, count))
+        seen = task.observation
+        few = Observation(*thinned(seen.points_camera, seen.valid, points))
+        return improved(probe, task.field, few, T, task.library[known], kernel=self.kernel)
 
 
 @dataclass(frozen=True, eq=False)
@@ -231,6 +233,10 @@ class _Task:
     library: Float[Tensor, "k c"]
     around: _Around | None
 
+    def rows(self, *, points_each: int) -> tuple[Tensor, ...]:
+        """All objects, in parts of which not too many points go through the field."""
+        return torch.arange(len(self.start.shape_code)).split(max(1, POINTS_AT_ONCE // points_each))
+
     def take(self, index: Tensor) -> _Task:
         around = None if self.around is None else self.around.take(index)
         return _Task(self.field, self.observation.take(index), self.start.take(index), self.library, around)
@@ -248,6 +254,9 @@ class _Found:
     def cat(cls, parts: Sequence[_Found]) -> _Found:
         return cls(*(torch.cat([getattr(part, name) for part in parts]) for name in ("T", "shape", "cost")))
 
+    def take(self, index: Tensor) -> _Found:
+        return _Found(self.T[index], self.shape[index], self.cost[index])
+
     def or_better(self, other: _Found, index: Tensor) -> _Found:
         """These, and at `index` the other's where they cost less."""
         better = other.cost < self.cost[index]
@@ -257,12 +266,3 @@ class _Found:
             self.shape.index_copy(0, rows, other.shape[better]),
             self.cost.index_copy(0, rows, other.cost[better]),
         )
-
-
-@cache
-def cube_turns() -> Float[Tensor, "24 4 4"]:
-    """The 24 turns that take a cube into itself, as poses, float64; the first is none."""
-    turns = torch.eye(4, dtype=torch.float64).repeat(TURNS, 1, 1)
-    turns[:, :3, :3] = torch.from_numpy(Rotation.create_group("O").as_matrix())
-    first = turns.sub(torch.eye(4, dtype=torch.float64)).abs().sum((1, 2)).argsort(stable=True)
-    return turns[first]

@@ -1,0 +1,74 @@
+"""Many poses of every object of a batch, compared and improved at once."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import torch
+from jaxtyping import Float
+from scipy.spatial.transform import Rotation
+from torch import Tensor
+
+from crisp.refine.pose_step import PoseStep
+from crisp.refine.problem import Kernel, Observation, State, object_points, objective
+from crisp.shape.field import SignedDistance
+
+TURNS = 24
+RESOLUTION_M = 1e-4  # two exact fits differ by rounding errors, of which no factor makes a preference
+
+
+@cache
+def cube_turns() -> Float[Tensor, "24 4 4"]:
+    """The 24 turns that take a cube into itself, as poses, float64; the first is none."""
+    turns = torch.eye(4, dtype=torch.float64).repeat(TURNS, 1, 1)
+    turns[:, :3, :3] = torch.from_numpy(Rotation.create_group("O").as_matrix())
+    first = turns.sub(torch.eye(4, dtype=torch.float64)).abs().sum((1, 2)).argsort(stable=True)
+    return turns[first]
+
+
+def fits(
+    field: SignedDistance,
+    observation: Observation,
+    T: Float[Tensor, "b j 4 4"],
+    codes: Float[Tensor, "b j c"],
+    *,
+    kernel: Kernel,
+) -> Float[Tensor, "b j"]:
+    """Root of the objective of every candidate, metres, without gradient.
+
+    Args:
+        observation: of the B objects.
+        T, codes: J poses for each, and the shapes that they are of.
+    """
+    each, state = _one_by_one(observation, T, codes)
+    with torch.no_grad():
+        value = objective(field, state, each, kernel)
+    return (value + RESOLUTION_M**2).sqrt().double().unflatten(0, T.shape[:2])
+
+
+def improved(
+    step: PoseStep,
+    field: SignedDistance,
+    observation: Observation,
+    T: Float[Tensor, "b j 4 4"],
+    codes: Float[Tensor, "b j c"],
+    *,
+    kernel: Kernel,
+) -> tuple[Float[Tensor, "b j 4 4"], Float[Tensor, "b j"]]:
+    """Every candidate after a pose step, and how it fits then; infinite where the step has no value."""
+    each, begun = _one_by_one(observation, T, codes)
+    found = step(field, each, begun)
+    poses = found.state.T_camera_object.double().unflatten(0, T.shape[:2])
+    root = fits(
+        field, observation, found.state.T_camera_object.unflatten(0, T.shape[:2]), codes, kernel=kernel
+    )
+    return poses, root.where(found.objective.isfinite().view(root.shape), torch.inf)
+
+
+def _one_by_one(
+    observation: Observation, T: Float[Tensor, "b j 4 4"], codes: Float[Tensor, "b j c"]
+) -> tuple[Observation, State]:
+    """Every candidate as an object of its own."""
+    rows = torch.arange(len(T), device=T.device).repeat_interleave(T.shape[1])
+    each, poses, shapes = observation.take(rows), T.flatten(0, 1), codes.flatten(0, 1)
+    return each, State(object_points(poses, each).to(shapes), poses, shapes)
