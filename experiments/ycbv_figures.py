@@ -69,6 +69,13 @@ TURNED: Part = (
     weighted_median,
     "degrees",
 )
+BACKWARDS_DEG = 90
+BACKWARDS: Part = (
+    f"turned by more than {BACKWARDS_DEG} degrees, objects without symmetry",
+    "rotation_deg",
+    lambda e, w: weighted_mean(e > BACKWARDS_DEG, w),
+    "share",
+)
 CHAMFER: Part = ("median chamfer", "chamfer_m", weighted_median, "mm")
 OF_OBJECTS: tuple[Part, ...] = (
     ("ADD-S AUC at 2 cm", "add_s_m", weighted_auc(0.02), "share"),
@@ -108,7 +115,7 @@ def claims_of(
     claims = figures(title, rows, weights, parts, goals=goals or {})
     plain = [i for i, row in enumerate(rows) if not row.symmetric]
     if plain:
-        claims += figures(title, [rows[i] for i in plain], weights[plain], [TURNED], goals={})
+        claims += figures(title, [rows[i] for i in plain], weights[plain], [TURNED, BACKWARDS], goals={})
     return claims + verdicts(title, rows, weights)
 
 

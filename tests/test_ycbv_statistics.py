@@ -92,10 +92,12 @@ def test_a_view_is_wrong_if_any_certified_picture_of_it_is() -> None:
 
 
 def test_all_figures_of_a_way_have_goals_and_units() -> None:
-    claims = claims_of("real", [*FIVE, CAN], weights_of([*FIVE, CAN]), goals={"ADD-S AUC at 2 cm": ">= 0.42"})
+    rows = [*FIVE, replace(CAN, rotation_deg=170.0)]
+    claims = claims_of("real", rows, weights_of(rows), goals={"ADD-S AUC at 2 cm": ">= 0.42"})
     aimed = [claim for claim in claims if claim.goal != "report"]
     assert [claim.passed for claim in aimed] == [True]
     assert figure(claims, "median chamfer") == pytest.approx(3.0)
+    assert figure(claims, "turned by more than 90 degrees, objects without symmetry") == pytest.approx(0.5)
     objects = by_object("real", [*FIVE, CAN], weights_of([*FIVE, CAN]))
     assert figure(objects, "025_mug, 1 seen: ADD-S AUC at 2 cm") == pytest.approx(0.8)
 
