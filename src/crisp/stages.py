@@ -12,7 +12,6 @@ from torch import Tensor
 from crisp.crop import CropConfig, crop
 from crisp.errors import InputError, ObjectFailure
 from crisp.geometry.align import RegistrationConfig, register
-from crisp.geometry.subset import scoring_subset, take_points
 from crisp.naming import name_all
 from crisp.networks.model import CrispNetwork
 from crisp.pipeline import Stages
@@ -22,7 +21,7 @@ from crisp.refine.corrector import Correction, Corrector
 from crisp.refine.degeneracy import degeneracy
 from crisp.refine.free_space import DepthMap
 from crisp.refine.pixels import observe_pixels
-from crisp.refine.problem import Observation, PooledPoints, ShapeBasis, State, with_pool
+from crisp.refine.problem import Observation, PooledPoints, ShapeBasis, State, fewer_points, with_pool
 from crisp.shape.field import SignedDistance
 from crisp.shape.library import ShapeLibrary
 from crisp.shape.mesh import MeshConfig, extract_meshes
@@ -174,10 +173,8 @@ class Aligned:
 
     def thinned(self, count: int) -> Aligned:
         """At most `count` points per object, evenly spaced among the valid ones."""
-        index, counts = scoring_subset(self.observation.valid, count)
-        points = take_points(self.observation.points_camera, index, counts)
-        few = replace(self.observation, points_camera=points, valid=counts)
-        return Aligned(take_points(self.pnc, index, counts), few, self.network_code)
+        few, pnc = fewer_points(self.observation, self.pnc, count)
+        return Aligned(pnc, few, self.network_code)
 
 
 def _depth_of(frame: Frame) -> DepthMap:

@@ -34,11 +34,16 @@ def apart_deg(A: Tensor, B: Tensor) -> float:
     return float(np.degrees(turn.magnitude()))
 
 
-def chosen(found: list[Tensor], meant: list[Tensor], choice: WayRound | None = None) -> Tensor:
-    """Of boxes found in some poses, while the network meant others; some 3 mm of noise in its coordinates."""
-    observation = SEEN.take(torch.zeros(len(found), dtype=torch.long))
+def seen_and_said(meant: list[Tensor]) -> tuple[Observation, Tensor]:
+    """What was measured of some boxes, and the network's coordinates: some 3 mm off what it means."""
+    observation = SEEN.take(torch.zeros(len(meant), dtype=torch.long))
     said = object_points(torch.stack(meant), observation)
-    said = said + 0.003 * torch.randn(said.shape, generator=torch.Generator().manual_seed(2))
+    return observation, said + 0.003 * torch.randn(said.shape, generator=torch.Generator().manual_seed(2))
+
+
+def chosen(found: list[Tensor], meant: list[Tensor], choice: WayRound | None = None) -> Tensor:
+    """Of boxes found in some poses, while the network meant others."""
+    observation, said = seen_and_said(meant)
     state = State(said, torch.stack(found), CODE.expand(len(found), -1))
     return (choice or WayRound())(BOX, observation, state, T_registered=torch.stack(meant))
 
@@ -110,9 +115,7 @@ def test_an_object_does_not_depend_on_its_neighbours() -> None:
     found = [TRUE @ turned(0, 180, 0), TRUE, TRUE @ turned(180, 0, 0)]
     meant = [TRUE @ turned(4, 4, 4), TRUE @ turned(0, 0, 170), TRUE @ turned(175, 0, 0)]
     together = chosen(found, meant)
-    observation = SEEN.take(torch.zeros(3, dtype=torch.long))
-    said = object_points(torch.stack(meant), observation)
-    said = said + 0.003 * torch.randn(said.shape, generator=torch.Generator().manual_seed(2))
+    _, said = seen_and_said(meant)
     for i in range(3):
         state = State(said[i : i + 1], found[i][None], CODE[None])
         alone = WayRound()(BOX, SEEN, state, T_registered=meant[i][None])

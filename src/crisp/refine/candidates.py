@@ -41,9 +41,7 @@ def fits(
         T, codes: J poses for each, and the shapes that they are of.
     """
     each, state = _one_by_one(observation, T, codes)
-    with torch.no_grad():
-        value = objective(field, state, each, kernel)
-    return (value + RESOLUTION_M**2).sqrt().double().unflatten(0, T.shape[:2])
+    return _root(field, state, each, kernel).unflatten(0, T.shape[:2])
 
 
 def improved(
@@ -58,11 +56,9 @@ def improved(
     """Every candidate after a pose step, and how it fits then; infinite where the step has no value."""
     each, begun = _one_by_one(observation, T, codes)
     found = step(field, each, begun)
-    poses = found.state.T_camera_object.double().unflatten(0, T.shape[:2])
-    root = fits(
-        field, observation, found.state.T_camera_object.unflatten(0, T.shape[:2]), codes, kernel=kernel
-    )
-    return poses, root.where(found.objective.isfinite().view(root.shape), torch.inf)
+    root = _root(field, found.state, each, kernel).where(found.objective.isfinite(), torch.inf)
+    poses = found.state.T_camera_object.double()
+    return poses.unflatten(0, T.shape[:2]), root.unflatten(0, T.shape[:2])
 
 
 def _one_by_one(
@@ -72,3 +68,11 @@ def _one_by_one(
     rows = torch.arange(len(T), device=T.device).repeat_interleave(T.shape[1])
     each, poses, shapes = observation.take(rows), T.flatten(0, 1), codes.flatten(0, 1)
     return each, State(object_points(poses, each).to(shapes), poses, shapes)
+
+
+def _root(
+    field: SignedDistance, state: State, observation: Observation, kernel: Kernel
+) -> Float[Tensor, " b"]:
+    with torch.no_grad():
+        value = objective(field, state, observation, kernel)
+    return (value + RESOLUTION_M**2).sqrt().double()

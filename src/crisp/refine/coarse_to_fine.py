@@ -7,9 +7,8 @@ from dataclasses import field as default
 
 from crisp.errors import InputError
 from crisp.geometry.align import MIN_POINTS
-from crisp.geometry.subset import scoring_subset, take_points
 from crisp.refine.pose_step import PoseStep, PoseStepResult
-from crisp.refine.problem import Observation, State
+from crisp.refine.problem import Observation, State, fewer_points
 from crisp.refine.se3_step import Se3Step
 from crisp.shape.field import SignedDistance
 
@@ -39,9 +38,8 @@ class CoarseToFine:
 
     def __call__(self, field: SignedDistance, observation: Observation, state: State) -> PoseStepResult:
         """See `PoseStep`. Objective and trace are those of the second part; iterations count both."""
-        index, counts = scoring_subset(observation.valid, self.points)
-        few = Observation(take_points(observation.points_camera, index, counts), counts)
-        first = self.coarse(field, few, replace(state, pnc=take_points(state.pnc, index, counts)))
+        few, pnc = fewer_points(observation, state.pnc, self.points)
+        first = self.coarse(field, few, replace(state, pnc=pnc))
         # Z of the first part has few rows; the second part starts from the pose alone.
         start = replace(state, T_camera_object=first.state.T_camera_object)
         second = self.fine(field, observation, start)

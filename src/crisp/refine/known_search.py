@@ -138,9 +138,7 @@ class KnownSearch:
         for probe, points, kept in self._rounds(T.shape[1]):
             known = shape.gather(1, place // TURNS)
             T, root = self._probed(probe, points, task, T, known)
-            cost = root * price.gather(1, place)
-            if task.around is not None:
-                cost = cost + self.outside_m * task.around.outside(T, known)
+            cost = root * price.gather(1, place) + self._beside(task, T, known)
             # As the registration has it, it comes to the final whatever a glance says.
             order = cost.where((place != 0) | (kept == 1) | (ranks.start > 0), -torch.inf)
             order = order.argsort(dim=1, stable=True)[:, :kept]
@@ -155,16 +153,20 @@ class KnownSearch:
         return torch.cat([self._meant_of(task.take(some), found.take(some), choice) for some in parts])
 
     def _meant_of(self, task: _Task, found: _Found, choice: WayRound) -> Float[Tensor, "b 4 4"]:
-        around, outside_m = task.around, self.outside_m
-
-        def outside(T: Float[Tensor, "b j 4 4"]) -> Float[Tensor, "b j"]:
-            if around is None:
-                return T.new_zeros(T.shape[:2])
-            return outside_m * around.outside(T, found.shape[:, None].expand(T.shape[:2]))
+        def beside(T: Float[Tensor, "b j 4 4"]) -> Float[Tensor, "b j"]:
+            return self._beside(task, T, found.shape[:, None].expand(T.shape[:2]))
 
         state = State(task.start.pnc, found.T, task.library[found.shape])
         registered = task.start.T_camera_object
-        return choice(task.field, task.observation, state, T_registered=registered, extra=outside)
+        return choice(task.field, task.observation, state, T_registered=registered, extra=beside)
+
+    def _beside(
+        self, task: _Task, T: Float[Tensor, "b j 4 4"], known: Int[Tensor, "b j"]
+    ) -> Float[Tensor, "b j"]:
+        """What lies beside the mask costs each candidate, metres; nothing where that is not known."""
+        if task.around is None:
+            return T.new_zeros(known.shape)
+        return self.outside_m * task.around.outside(T, known)
 
     def _rounds(self, candidates: int) -> list[tuple[PoseStep, int, int]]:
         """What improves the candidates, on how many points, and how many of them go on."""

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from crisp.errors import InputError
 from crisp.geometry import pose
+from crisp.geometry.subset import scoring_subset, take_points
 from crisp.refine.free_space import DepthMap
 from crisp.shape.coarse import SurfacePoints
 from crisp.shape.field import SignedDistance
@@ -52,6 +53,15 @@ class Observation:
         """The objects at `index` (a long or a boolean tensor)."""
         masks = None if self.masks is None else self.masks[index]
         return Observation(self.points_camera[index], self.valid[index], self.depth, masks)
+
+
+def fewer_points(
+    observation: Observation, pnc: Float[Tensor, "b n 3"], most: int
+) -> tuple[Observation, Float[Tensor, "b m 3"]]:
+    """At most `most` of each object's valid points, evenly spaced among them, and Z of the same ones."""
+    index, counts = scoring_subset(observation.valid, most)
+    points = take_points(observation.points_camera, index, counts)
+    return replace(observation, points_camera=points, valid=counts), take_points(pnc, index, counts)
 
 
 @dataclass(frozen=True, eq=False)

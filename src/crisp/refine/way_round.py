@@ -15,11 +15,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from crisp.geometry.subset import thinned
 from crisp.record_checks import at_least
 from crisp.refine.candidates import TURNS, cube_turns, fits, improved
 from crisp.refine.pose_step import PoseStep
-from crisp.refine.problem import Kernel, Observation, State, Truncated, object_points
+from crisp.refine.problem import Kernel, Observation, State, Truncated, fewer_points, object_points
 from crisp.refine.se3_step import Se3Step
 from crisp.shape.field import SignedDistance
 
@@ -79,9 +78,8 @@ class WayRound:
             T_registered: the pose of that registration.
             extra: what else a pose costs.
         """
-        points, valid = thinned(observation.points_camera, observation.valid, self.points)
-        said, _ = thinned(found.pnc, observation.valid, self.points)
-        few, own = Observation(points, valid), found.T_camera_object.double()
+        few, said = fewer_points(observation, found.pnc, self.points)
+        own = found.T_camera_object.double()
         moved = T_registered.to(own).clone()
         moved[:, :3, 3] = own[:, :3, 3]
         T = (torch.stack([own, moved], dim=1)[:, :, None] @ cube_turns().to(own.device)).flatten(1, 2)
