@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 from crisp.cli import main
 from crisp.data.bop import BopDataset
 from crisp.errors import InputError
-from crisp.evaluate.bounds import Bounds, Evidence, choose, curve, point
+from crisp.evaluate.bounds import Bounds, Evidence, Point, choose, curve, point
 from crisp.evaluate.calibrate import calibrate, evidence_of, measuring
 from crisp.evaluate.judge import Judged, judge
 from crisp.model import BACKBONE, Model, load_model
@@ -75,6 +76,48 @@ def test_each_check_is_used_where_it_alone_tells_right_from_wrong() -> None:
     assert 0.08 < by_free.free_space_share < 0.3
     by_mu = choose(evidence(mixed, right, minus_mu=[-v for v in told[::-1]][::-1]), target=0.3)
     assert by_mu.certified(evidence(mixed, right, minus_mu=[-v for v in told])).any()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_combination_of_bounds_certifies_more(seed: int) -> None:
+    """All bounds that tell instances apart are tried one by one here."""
+    rng = np.random.default_rng(seed)
+    right = rng.random(40) < 0.8
+    figures = rng.integers(0, 6, (3, 40)) + 2 * ~right  # small numbers: many equals
+    found = evidence(figures[0].tolist(), right.tolist(), free=figures[1].astype(float).tolist())
+    found = replace(found, minus_mu=np.where(figures[2] > 6, INF, -1.0 / (1 + figures[2])))
+    residuals = [value + 1e-9 for value in np.unique(found.residual_m)]
+    places = product(residuals, [*np.unique(found.free_space_share), INF], [*np.unique(found.minus_mu), INF])
+    reached = [p for place in places if (p := tried(found, *place)).interval[0] >= 0.5]
+    most = max(p.certified for p in reached)
+    least_right = min(p.certified - p.wrong for p in reached if p.certified == most)
+    chosen = point(found, choose(found, target=0.5).certified(found))
+    assert chosen.interval[0] >= 0.5
+    assert chosen.certified <= most
+    assert chosen.certified - chosen.wrong >= least_right - 0.05 * most  # what tightening may cost
+
+
+def tried(found: Evidence, residual: float, free_space_share: float, minus_mu: float) -> Point:
+    return point(found, Bounds("metres", residual, free_space_share, minus_mu).certified(found))
+
+
+def test_one_wrong_instance_is_shut_out_where_it_lies() -> None:
+    """Not at the next of a few places: one small mu must not cost the right ones that are as flat."""
+    right = [True] * 400 + [False]
+    mu = [*spread(400, -1e-4, -1.1e-6), -1e-6]
+    found = evidence([3.0] * 401, right, free=[*spread(400, 0.0, 0.2), 0.1], minus_mu=mu)
+    bounds = choose(found, target=0.99)
+    assert bounds.certified(found).tolist() == right
+    assert bounds.minus_mu == pytest.approx(-1.1e-6)
+
+
+def test_checks_are_as_strict_as_what_is_certified_allows() -> None:
+    """Nothing wrong has a high share of free space here; it is refused all the same, as unheard of."""
+    free = [*spread(200, 0.0, 0.1), 0.9]
+    found = evidence([3.0] * 200 + [30.0], [True] * 200 + [False], free=free, minus_mu=[-1.0] * 201)
+    bounds = choose(found, target=0.95)
+    assert bounds.free_space_share == pytest.approx(0.1) and bounds.minus_mu == -1.0
+    assert bounds.certified(found).sum() == 200
 
 
 def test_a_share_of_the_diameter_is_chosen_where_it_tells_more() -> None:

@@ -2,11 +2,12 @@
 
 `precision` is the share of certified instances that are right, `coverage` the share of all instances that
 are certified. Bounds are chosen so that the lower end of precision's 95 % interval (Clopper and Pearson, over
-instances) reaches a target, with the greatest coverage; of equals, the strictest.
+instances) reaches a target, with the greatest coverage; then each is made as strict as costs little.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from typing import Any, Literal
@@ -19,9 +20,12 @@ from crisp.metrics.scores import binomial_interval
 from crisp.whole_files import finite
 
 Scale = Literal["metres", "diameters"]
-CANDIDATES = {"residual": 100, "free space": 25, "mu": 12}
+CANDIDATES = 50
+"""Of each check, at most: all combinations are tried. Up to so many wrong instances none is passed over."""
+CURVE_POINTS = 50
 UNBOUNDED = np.inf
-TIGHTENING = 0.05  # the share of the certified that a stricter residual may cost
+TIGHTENING = 0.05
+"""The share of the certified that a stricter residual may cost. The other checks may cost nothing more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +65,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Bounds:
-    """Largest residual (in its scale), largest free-space share and least mu; infinite = not asked for."""
+    """What a residual (in its scale) must lie below, and what free-space share and -mu may not exceed.
+
+    An infinite bound is not asked for: it is passed by what was not judged, too.
+    """
 
     scale: Scale
     residual: float
@@ -76,8 +83,8 @@ class Bounds:
         """
         checks = {
             "residual": evidence.residual(self.scale) < self.residual,
-            "free space": _passes(evidence.free_space_share, self.free_space_share),
-            "mu": _passes(evidence.minus_mu, self.minus_mu),
+            "free space": evidence.free_space_share <= self.free_space_share,
+            "mu": evidence.minus_mu <= self.minus_mu,
         }
         there = np.isfinite(evidence.residual_m)
         return there & np.logical_and.reduce([ok for name, ok in checks.items() if name != without])
@@ -102,52 +109,63 @@ def choose(evidence: Evidence, *, target: float) -> Bounds:
 
 
 def _tightened(evidence: Evidence, bounds: Bounds, *, target: float) -> Bounds:
-    """The strictest residual that keeps the target and nearly all of the coverage, the others as they are."""
-    enough = (1 - TIGHTENING) * int(bounds.certified(evidence).sum())
-    for candidate in _candidates(evidence.residual(bounds.scale), CANDIDATES["residual"]):
-        stricter = replace(bounds, residual=min(candidate, bounds.residual))
-        found = point(evidence, stricter.certified(evidence))
-        if found.certified >= enough and found.interval[0] >= target:
-            return stricter
-    return bounds
+    """The strictest residual that keeps the target and nearly all of the coverage, then the strictest others
+    that keep all right ones: what is unlike anything that was certified here is not certified elsewhere.
+    """
+    certified = bounds.certified(evidence)
+    enough = math.ceil((1 - TIGHTENING) * certified.sum())
+    for residual in np.sort(evidence.residual(bounds.scale)[certified])[enough - 1 :]:
+        stricter = replace(bounds, residual=_above(residual))
+        if point(evidence, stricter.certified(evidence)).interval[0] >= target:
+            bounds = stricter
+            break
+    kept = bounds.certified(evidence) & evidence.right
+    return replace(
+        bounds,
+        free_space_share=float(evidence.free_space_share[kept].max()),
+        minus_mu=float(evidence.minus_mu[kept].max()),
+    )
 
 
 def _best(evidence: Evidence, scale: Scale, *, target: float) -> Bounds | None:
     """All combinations of candidates at once."""
-    residual = evidence.residual(scale)
-    candidates = [
-        _candidates(residual, CANDIDATES["residual"]),
-        [*_candidates(evidence.free_space_share, CANDIDATES["free space"]), UNBOUNDED],
-        [*_candidates(evidence.minus_mu, CANDIDATES["mu"]), UNBOUNDED],
-    ]
-    if not candidates[0]:
+    residual, there = evidence.residual(scale), np.isfinite(evidence.residual_m)
+    if not there.any():
         return None
-    there = np.isfinite(evidence.residual_m)
-    first = np.array([there & (residual < bound) for bound in candidates[0]])
-    others = list(product(*candidates[1:]))
-    rest = np.array(
-        [_passes(evidence.free_space_share, a) & _passes(evidence.minus_mu, b) for a, b in others]
+    wrong = there & ~evidence.right
+    residuals = [_above(value) for value in _inside(residual[there], residual[wrong])]
+    others = list(
+        product(
+            _inside(evidence.free_space_share[there], evidence.free_space_share[wrong]),
+            _inside(evidence.minus_mu[there], evidence.minus_mu[wrong]),
+        )
     )
+    first = np.array([there & (residual < bound) for bound in residuals])
+    rest = np.array([(evidence.free_space_share <= a) & (evidence.minus_mu <= b) for a, b in others])
     count = first.astype(np.int64) @ rest.T.astype(np.int64)
     right = (first & evidence.right).astype(np.int64) @ rest.T.astype(np.int64)
     reached = binomial_interval(right, count)[0] >= target
     if not reached.any():
         return None
-    # Candidates rise, so the first of equals is the strictest.
     i, j = np.unravel_index(np.where(reached, count, -1).argmax(), count.shape)
-    return Bounds(scale, candidates[0][i], *others[j])
+    return Bounds(scale, residuals[i], *others[j])
 
 
-def _candidates(values: Float[np.ndarray, " n"], count: int) -> list[float]:
-    finite = np.unique(values[np.isfinite(values)])
-    if len(finite) == 0:
-        return []
-    return sorted(set(np.quantile(finite, np.linspace(0, 1, min(count, len(finite)))).tolist()))
+def _inside(values: Float[np.ndarray, " n"], wrong: Float[np.ndarray, " m"]) -> list[float]:
+    """Where a bound can lie that is passed by what is no larger: at the greatest of all values, and at the
+    greatest below each wrong one. All others admit fewer right ones and as many wrong ones as one of these.
+    """
+    known = np.unique(values)
+    places = np.unique([*(np.searchsorted(known, np.unique(wrong)) - 1), len(known) - 1])
+    places = places[places >= 0]
+    if len(places) > CANDIDATES:
+        places = np.unique(np.quantile(places, np.linspace(0, 1, CANDIDATES), method="nearest"))
+    return known[places].tolist()
 
 
-def _passes(values: Float[np.ndarray, " n"], bound: float) -> Bool[np.ndarray, " n"]:
-    """A bound that is not asked for is passed by what was not judged too."""
-    return np.full(len(values), True) if bound == UNBOUNDED else values <= bound
+def _above(value: float) -> float:
+    """A residual must lie below its bound: the least that this one does."""
+    return float(np.nextafter(value, np.inf))
 
 
 def curve(
@@ -160,9 +178,15 @@ def curve(
     """
     passed = np.isfinite(evidence.residual_m) if others is None else others
     return [
-        point(evidence, passed & (values <= bound), bound=bound)
-        for bound in _candidates(values, CANDIDATES["residual"] // 2)
+        point(evidence, passed & (values <= bound), bound=bound) for bound in _quantiles(values, CURVE_POINTS)
     ]
+
+
+def _quantiles(values: Float[np.ndarray, " n"], count: int) -> list[float]:
+    finite = np.unique(values[np.isfinite(values)])
+    if len(finite) == 0:
+        return []
+    return sorted(set(np.quantile(finite, np.linspace(0, 1, min(count, len(finite)))).tolist()))
 
 
 def point(evidence: Evidence, certified: Bool[np.ndarray, " n"], *, bound: float = float("nan")) -> Point:
