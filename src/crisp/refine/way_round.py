@@ -38,7 +38,7 @@ class WayRound:
     Args:
         weight: metres per metre.
         points: at most so many of each object's count, evenly spaced.
-        finalists: how many poses are improved.
+        finalists: how many poses are improved; among more that fit equally well, rounding decides which.
         step: by which.
         kernel: of the objective that poses are compared by.
 
