@@ -114,14 +114,13 @@ def _tightened(evidence: Evidence, bounds: Bounds, *, target: float) -> Bounds:
     """
     certified = bounds.certified(evidence)
     enough = math.ceil((1 - TIGHTENING) * certified.sum())
-    for residual in np.sort(evidence.residual(bounds.scale)[certified])[enough - 1 :]:
-        stricter = replace(bounds, residual=_above(residual))
-        if point(evidence, stricter.certified(evidence)).interval[0] >= target:
-            bounds = stricter
-            break
-    kept = bounds.certified(evidence) & evidence.right
+    residuals = np.sort(evidence.residual(bounds.scale)[certified])[enough - 1 :]
+    stricter = (replace(bounds, residual=_above(residual)) for residual in residuals)
+    # The last of them certifies the same as before, which reaches the target.
+    found = next(b for b in stricter if point(evidence, b.certified(evidence)).interval[0] >= target)
+    kept = found.certified(evidence) & evidence.right
     return replace(
-        bounds,
+        found,
         free_space_share=float(evidence.free_space_share[kept].max()),
         minus_mu=float(evidence.minus_mu[kept].max()),
     )
@@ -153,7 +152,7 @@ def _best(evidence: Evidence, scale: Scale, *, target: float) -> Bounds | None:
 
 def _inside(values: Float[np.ndarray, " n"], wrong: Float[np.ndarray, " m"]) -> list[float]:
     """Where a bound can lie that is passed by what is no larger: at the greatest of all values, and at the
-    greatest below each wrong one. All others admit fewer right ones and as many wrong ones as one of these.
+    greatest below each wrong one. Any other admits no more than one of these, and as many wrong ones.
     """
     known = np.unique(values)
     places = np.unique([*(np.searchsorted(known, np.unique(wrong)) - 1), len(known) - 1])
@@ -177,16 +176,14 @@ def curve(
         others: what passes all other checks; everything unless given.
     """
     passed = np.isfinite(evidence.residual_m) if others is None else others
-    return [
-        point(evidence, passed & (values <= bound), bound=bound) for bound in _quantiles(values, CURVE_POINTS)
-    ]
+    return [point(evidence, passed & (values <= bound), bound=bound) for bound in _quantiles(values)]
 
 
-def _quantiles(values: Float[np.ndarray, " n"], count: int) -> list[float]:
+def _quantiles(values: Float[np.ndarray, " n"]) -> list[float]:
     finite = np.unique(values[np.isfinite(values)])
     if len(finite) == 0:
         return []
-    return sorted(set(np.quantile(finite, np.linspace(0, 1, min(count, len(finite)))).tolist()))
+    return sorted(set(np.quantile(finite, np.linspace(0, 1, min(CURVE_POINTS, len(finite)))).tolist()))
 
 
 def point(evidence: Evidence, certified: Bool[np.ndarray, " n"], *, bound: float = float("nan")) -> Point:
