@@ -84,8 +84,7 @@ def test_the_free_turn_of_a_round_shape_is_the_networks() -> None:
     )
     meant = TRUE @ turned(0, 0, 130)
     said = object_points(meant[None], observation)
-    alike = WayRound(finalists=16)  # 8 turns of either rotation fit exactly: none may fall to rounding
-    found = alike(body, observation, State(said, TRUE[None], code), T_registered=meant[None])
+    found = WayRound()(body, observation, State(said, TRUE[None], code), T_registered=meant[None])
     assert apart_deg(found[0], meant) < 1
 
 

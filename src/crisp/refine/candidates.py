@@ -26,6 +26,23 @@ def cube_turns() -> Float[Tensor, "24 4 4"]:
     return turns[first]
 
 
+def behind_points(
+    field: SignedDistance, observation: Observation, codes: Float[Tensor, "b s c"]
+) -> Float[Tensor, "b s 3"]:
+    """Where an object's origin may be, to judge by its measured points alone; metres, camera frame, float64.
+
+    Behind the median of the valid points, by as much as the shape's surface is from its origin: what is seen
+    is the side that faces the camera.
+    """
+    seen = observation.points_camera.double().masked_fill(~observation.valid[..., None], torch.nan)
+    middle = seen.nanmedian(dim=1).values
+    with torch.no_grad():
+        origin = codes.new_zeros(codes.shape[0] * codes.shape[1], 1, 3)
+        thick_m = field(origin, codes.flatten(0, 1)).abs().double().view(codes.shape[:2])
+    ray = torch.nn.functional.normalize(middle, dim=-1)
+    return middle[:, None] + thick_m[..., None] * ray[:, None]
+
+
 def fits(
     field: SignedDistance,
     observation: Observation,

@@ -4,8 +4,9 @@ A descent mends some centimetres and some twenty degrees, and a shape step that 
 with a wrong shape. Where all objects are known, the measured points can say more: each of the known shapes
 that are nearest to the network's code is put where the registration has it, in every turn of the cube's group
 about the object frame's origin, which lies in its middle; a few steps improve each; the best goes on. Where
-none of them suits, more of the known shapes are tried. Which way round a box is that fits both ways, the
-network is asked.
+none of them suits, more of the known shapes are tried; where none of those, all once more at the place of the
+measured points, as the registration of a wrong shape's coordinates may be centimetres off. Which way round a
+box is that fits both ways, the network is asked.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from crisp.errors import InputError
 from crisp.geometry.align import MIN_POINTS
 from crisp.geometry.subset import thinned
 from crisp.record_checks import at_least
-from crisp.refine.candidates import TURNS, cube_turns, improved
+from crisp.refine.candidates import TURNS, behind_points, cube_turns, improved
 from crisp.refine.free_space import DepthMap, grown, outside_mask
 from crisp.refine.pose_step import PoseStep, solvable
 from crisp.refine.problem import Kernel, Observation, ShapeBasis, State, Truncated
@@ -49,6 +50,8 @@ class KnownSearch:
         shapes: how many known shapes are tried.
         more_shapes: and how many if the best of those costs more than `content_m`.
         content_m: see above, metres.
+        lost_m: if the best of all those costs more, they are tried with the origin not where the registration
+            has it, but behind the median of the measured points; metres.
         glance, heat, final: improve all candidates of an object if they are many, those of the shortlist, and
             the best of these.
         glance_points, heat_points, points: at most so many of each object's, evenly spaced, in the three.
@@ -69,6 +72,7 @@ class KnownSearch:
     shapes: int = 3
     more_shapes: int = 32
     content_m: float = 0.002
+    lost_m: float = 0.002
     glance: PoseStep = default(default_factory=lambda: Se3Step(iterations=2, tolerance=1e-2))
     heat: PoseStep = default(default_factory=lambda: Se3Step(iterations=4, tolerance=1e-2))
     final: PoseStep = default(default_factory=lambda: Se3Step(iterations=8, tolerance=1e-3))
@@ -86,7 +90,7 @@ class KnownSearch:
     def __post_init__(self) -> None:
         at_least(self, MIN_POINTS, "glance_points", "heat_points", "points")
         at_least(self, 1, "shapes", "more_shapes", "shortlist", "finalists")
-        at_least(self, 0, "doubt", "outside_m", "content_m", "coordinates_weight")
+        at_least(self, 0, "doubt", "outside_m", "content_m", "lost_m", "coordinates_weight")
         if not 0 < self.favour <= 1:
             raise InputError(f"favour must lie in (0, 1], got {self.favour}.")
 
@@ -99,11 +103,7 @@ class KnownSearch:
         if len(rows) == 0:
             return start
         task = self._task(field, observation.take(rows), start.take(rows), basis)
-        found = self._best(task, ranks=range(self.shapes))
-        unsure = (found.cost > self.content_m).nonzero()[:, 0]
-        others = range(self.shapes, min(self.more_shapes, len(basis.library)))
-        if len(unsure) and others:
-            found = found.or_better(self._best(task.take(unsure), ranks=others), unsure)
+        found = self._search(task)
         T = self._meant(task, found) if self.coordinates_weight > 0 else found.T
         posed = replace(task.start, shape_code=basis.library[found.shape])
         return start.put(rows, posed.posed(T.to(start.T_camera_object), task.observation))
@@ -119,28 +119,45 @@ class KnownSearch:
         points = Observation(observation.points_camera, observation.valid)
         return _Task(field, points, start, basis.library, around)
 
-    def _best(self, task: _Task, *, ranks: range) -> _Found:
-        """The best candidate of each object among the shapes of these ranks, the nearest first."""
+    def _search(self, task: _Task) -> _Found:
+        """The best candidate of each object; where one does not suit, more are tried, and these elsewhere."""
+        found = self._best(task, ranks=range(self.shapes))
+        known = max(self.shapes, min(self.more_shapes, len(task.library)))
+        looks = (self.content_m, range(self.shapes, known), False), (self.lost_m, range(known), True)
+        for enough_m, ranks, elsewhere in looks:
+            unsure = (found.cost > enough_m).nonzero()[:, 0]
+            if len(unsure) and ranks:
+                better = self._best(task.take(unsure), ranks=ranks, elsewhere=elsewhere)
+                found = found.or_better(better, unsure)
+        return found
+
+    def _best(self, task: _Task, *, ranks: range, elsewhere: bool = False) -> _Found:
+        """The best candidate of each object among the shapes of these ranks, the nearest first.
+
+        They are where the registration has the object, or `elsewhere`: where the measured points have it.
+        """
         candidates = len(ranks) * TURNS
         _, points, _ = self._rounds(candidates)[0]
         parts = task.rows(points_each=candidates * points)
-        return _Found.cat([self._best_of(task.take(some), ranks=ranks) for some in parts])
+        return _Found.cat([self._best_of(task.take(some), ranks, elsewhere) for some in parts])
 
-    def _best_of(self, task: _Task, *, ranks: range) -> _Found:
-        start = task.start
+    def _best_of(self, task: _Task, ranks: range, elsewhere: bool) -> _Found:
+        start, keeps = task.start, ranks.start == 0 and not elsewhere
         shape, price = self._shapes(start.shape_code, task.library, ranks=ranks)
-        turns = cube_turns().to(start.T_camera_object.device)
-        T = (start.T_camera_object.double()[:, None] @ turns).repeat(1, shape.shape[1], 1, 1)
+        T = start.T_camera_object.double()[:, None].repeat(1, shape.shape[1], 1, 1)
+        if elsewhere:
+            T[..., :3, 3] = behind_points(task.field, task.observation, task.library[shape])
+        T = (T[:, :, None] @ cube_turns().to(T.device)).flatten(1, 2)
         place = torch.arange(T.shape[1], device=T.device).expand(len(T), -1)
         price = price.repeat_interleave(TURNS, dim=1)
-        if ranks.start == 0:
+        if keeps:
             price[:, 0] *= self.favour
         for probe, points, kept in self._rounds(T.shape[1]):
             known = shape.gather(1, place // TURNS)
             T, root = self._probed(probe, points, task, T, known)
             cost = root * price.gather(1, place) + self._beside(task, T, known)
             # As the registration has it, it comes to the final whatever a glance says.
-            order = cost.where((place != 0) | (kept == 1) | (ranks.start > 0), -torch.inf)
+            order = cost.where((place != 0) | (kept == 1) | (not keeps), -torch.inf)
             order = order.argsort(dim=1, stable=True)[:, :kept]
             place, cost = place.gather(1, order), cost.gather(1, order)
             T = T.take_along_dim(order[..., None, None], dim=1)

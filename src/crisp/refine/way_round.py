@@ -30,15 +30,15 @@ Extra = Callable[[Tensor], Tensor]
 class WayRound:
     """A pose that was found, or another in which the same shape fits and that the network speaks for.
 
-    Tried are that pose and the registered rotation at its place, each in the 24 turns of the cube's group;
-    the best of them are improved. A pose costs the root of its objective, and `weight` times the mean
-    distance of its object points from the network's coordinates: a way round that fits clearly worse is not
-    believed.
+    Tried are that pose and the registered rotation at its place, each in the 24 turns of the cube's group. A
+    pose costs the root of its objective, and `weight` times the mean distance of its object points from the
+    network's coordinates: a way round that fits clearly worse is not believed. The best of them are improved
+    and compared again.
 
     Args:
         weight: metres per metre.
         points: at most so many of each object's count, evenly spaced.
-        finalists: how many poses are improved; among more that fit equally well, rounding decides which.
+        finalists: how many poses are improved.
         step: by which.
         kernel: of the objective that poses are compared by.
 
@@ -84,7 +84,7 @@ class WayRound:
         moved[:, :3, 3] = own[:, :3, 3]
         T = (torch.stack([own, moved], dim=1)[:, :, None] @ cube_turns().to(own.device)).flatten(1, 2)
         codes = found.shape_code[:, None].expand(-1, T.shape[1], -1)
-        cost = fits(field, few, T, codes, kernel=self.kernel)
+        cost = fits(field, few, T, codes, kernel=self.kernel) + self.weight * _mean_distance(few, T, said)
         cost[:, 0] = -torch.inf  # what was found is among those that are improved
         best = cost.argsort(dim=1, stable=True)[:, : self.finalists]
         T, codes = T.take_along_dim(best[..., None, None], dim=1), codes[:, : best.shape[1]]
