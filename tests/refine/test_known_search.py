@@ -134,6 +134,8 @@ def test_objects_far_from_where_the_registration_has_them_are_sought_where_their
     fit = {m: objective(BOX, state, observation, SoftL1()).sqrt() for m, state in found.items()}
     assert torch.equal(found[0.002].shape_code, library[[0, 0]]) and fit[0.002].max() < 2e-4
     assert fit[1.0][0] > 2e-3, "from where it is begun it is not found"
+    trusting = KnownSearch(doubt=0.0, lost_m=0.002, elsewhere=1e6)(BOX, observation, start, basis=basis)
+    assert torch.equal(trusting.T_camera_object, found[1.0].T_camera_object), "no price buys that"
     assert torch.equal(found[1.0].T_camera_object[1], found[0.002].T_camera_object[1])
 
 
@@ -268,6 +270,7 @@ def test_an_occluder_says_nothing_against_the_greater_shape() -> None:
         {"outside_m": -0.1},
         {"content_m": -0.1},
         {"lost_m": -0.1},
+        {"elsewhere": 0.5},
         {"glance_points": 3},
         {"more_shapes": 0},
         {"shortlist": 0},

@@ -51,7 +51,8 @@ class KnownSearch:
         more_shapes: and how many if the best of those costs more than `content_m`.
         content_m: see above, metres.
         lost_m: if the best of all those costs more, they are tried with the origin not where the registration
-            has it, but behind the median of the measured points; metres.
+            has it, but behind the median of the measured points; metres. There they cost
+        elsewhere: times as much.
         glance, heat, final: improve all candidates of an object if they are many, those of the shortlist, and
             the best of these.
         glance_points, heat_points, points: at most so many of each object's, evenly spaced, in the three.
@@ -72,7 +73,8 @@ class KnownSearch:
     shapes: int = 3
     more_shapes: int = 32
     content_m: float = 0.002
-    lost_m: float = 0.002
+    lost_m: float = 0.004
+    elsewhere: float = 2.0
     glance: PoseStep = default(default_factory=lambda: Se3Step(iterations=2, tolerance=1e-2))
     heat: PoseStep = default(default_factory=lambda: Se3Step(iterations=4, tolerance=1e-2))
     final: PoseStep = default(default_factory=lambda: Se3Step(iterations=8, tolerance=1e-3))
@@ -93,6 +95,7 @@ class KnownSearch:
         at_least(self, 0, "doubt", "outside_m", "content_m", "lost_m", "coordinates_weight")
         if not 0 < self.favour <= 1:
             raise InputError(f"favour must lie in (0, 1], got {self.favour}.")
+        at_least(self, 1, "elsewhere")
 
     def __call__(
         self, field: SignedDistance, observation: Observation, start: State, *, basis: ShapeBasis
@@ -128,7 +131,7 @@ class KnownSearch:
             unsure = (found.cost > enough_m).nonzero()[:, 0]
             if len(unsure) and ranks:
                 better = self._best(task.take(unsure), ranks=ranks, elsewhere=elsewhere)
-                found = found.or_better(better, unsure)
+                found = found.or_better(better.priced(self.elsewhere if elsewhere else 1.0), unsure)
         return found
 
     def _best(self, task: _Task, *, ranks: range, elsewhere: bool = False) -> _Found:
@@ -275,6 +278,9 @@ class _Found:
 
     def take(self, index: Tensor) -> _Found:
         return _Found(self.T[index], self.shape[index], self.cost[index])
+
+    def priced(self, times: float) -> _Found:
+        return replace(self, cost=times * self.cost)
 
     def or_better(self, other: _Found, index: Tensor) -> _Found:
         """These, and at `index` the other's where they cost less."""
