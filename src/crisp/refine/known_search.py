@@ -51,8 +51,8 @@ class KnownSearch:
         more_shapes: and how many if the best of those costs more than `content_m`.
         content_m: see above, metres.
         lost_m: if the best of all those costs more, they are tried with the origin not where the registration
-            has it, but behind the median of the measured points; metres. There they cost
-        elsewhere: times as much.
+            has it, but behind the median of the measured points; metres.
+        elsewhere: how many times its cost counts what is found there; at least 1.
         glance, heat, final: improve all candidates of an object if they are many, those of the shortlist, and
             the best of these.
         glance_points, heat_points, points: at most so many of each object's, evenly spaced, in the three.
@@ -91,11 +91,10 @@ class KnownSearch:
 
     def __post_init__(self) -> None:
         at_least(self, MIN_POINTS, "glance_points", "heat_points", "points")
-        at_least(self, 1, "shapes", "more_shapes", "shortlist", "finalists")
+        at_least(self, 1, "shapes", "more_shapes", "shortlist", "finalists", "elsewhere")
         at_least(self, 0, "doubt", "outside_m", "content_m", "lost_m", "coordinates_weight")
         if not 0 < self.favour <= 1:
             raise InputError(f"favour must lie in (0, 1], got {self.favour}.")
-        at_least(self, 1, "elsewhere")
 
     def __call__(
         self, field: SignedDistance, observation: Observation, start: State, *, basis: ShapeBasis
@@ -123,7 +122,7 @@ class KnownSearch:
         return _Task(field, points, start, basis.library, around)
 
     def _search(self, task: _Task) -> _Found:
-        """The best candidate of each object; where one does not suit, more are tried, and these elsewhere."""
+        """The best candidate of each object; where it does not suit, more are tried, then all elsewhere."""
         found = self._best(task, ranks=range(self.shapes))
         known = max(self.shapes, min(self.more_shapes, len(task.library)))
         looks = (self.content_m, range(self.shapes, known), False), (self.lost_m, range(known), True)
