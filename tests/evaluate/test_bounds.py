@@ -55,6 +55,19 @@ def test_the_residual_alone_is_cut_where_the_wrong_ones_begin() -> None:
     assert bounds.free_space_share == 0.0 and bounds.minus_mu == INF
 
 
+def test_none_of_fifty_wrong_ones_is_passed_over() -> None:
+    """One right one lies below them all and 200 between two of them, place after place: just there the target
+    is reached.
+    """
+    wrong = spread(50, 1, 50)
+    for below in range(51):
+        right = [0.1, *spread(200, below + 0.4, below + 0.6)]
+        found = evidence(wrong + right, [False] * 50 + [True] * 201)
+        best = (np.arange(251) < below) | found.right
+        chosen = choose(found, target=point(found, best).interval[0])
+        assert chosen.certified(found).sum() == 201 + below
+
+
 def test_each_check_is_used_where_it_alone_tells_right_from_wrong() -> None:
     right = [True] * 100 + [False] * 50
     mixed = np.random.default_rng(0).uniform(1, 5, 150).tolist()

@@ -20,8 +20,9 @@ from crisp.metrics.scores import binomial_interval
 from crisp.whole_files import finite
 
 Scale = Literal["metres", "diameters"]
-CANDIDATES = 50
-"""Of each check, at most: all combinations are tried. Up to so many wrong instances none is passed over."""
+CANDIDATES = 51
+"""Of each check, at most: all combinations are tried. None is passed over of up to 50 wrong instances: one
+bound below each, and one above all."""
 CURVE_POINTS = 50
 UNBOUNDED = np.inf
 TIGHTENING = 0.05

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,11 @@ from crisp.data.bop import BopDataset
 from crisp.errors import InputError
 from crisp.learn.adapt import run
 from crisp.learn.adapt.audit import read_audit
+from crisp.learn.adapt.options import claim
 from crisp.learn.adapt.recipe import AdaptRecipe
 from crisp.learn.adapt.run import AdaptOptions, adapt, audit_path
 from crisp.model import load_model
+from crisp.refine.certificate import CertificateConfig
 
 
 def options(root: Path, weights: Path, out: Path) -> AdaptOptions:
@@ -117,6 +121,34 @@ def test_another_run_in_its_folder_is_refused(
     written = described.stat().st_mtime_ns
     adapt(recipe, options(bop_root, flat_checkpoint, unbroken))
     assert described.stat().st_mtime_ns == written, "it was finished"
+
+
+def test_a_corrector_of_the_same_name_with_other_numbers_is_another_run(
+    unbroken: Path, bop_root: Path, flat_checkpoint: Path, recipe: AdaptRecipe
+) -> None:
+    own = Path(recipe.correct)
+    before = own.read_text()
+    try:
+        own.write_text(before.replace("iterations = 2", "iterations = 3"))
+        with pytest.raises(InputError, match="another recipe, corrector"):
+            adapt(recipe, options(bop_root, flat_checkpoint, unbroken))
+    finally:
+        own.write_text(before)
+
+
+def test_a_model_that_was_calibrated_again_is_another_run_where_its_bounds_decide(
+    bop_root: Path, flat_checkpoint: Path, recipe: AdaptRecipe, tmp_path: Path
+) -> None:
+    """Its weights, and so its digest, are the same; `recipe` has bounds of its own, `default` has none."""
+    dataset, model = BopDataset(bop_root, "train"), load_model(flat_checkpoint)
+    stricter = replace(model, certificate=CertificateConfig(eps_m=0.002))
+    for number, (one, refused) in enumerate([(recipe, False), (AdaptRecipe(), True)]):
+        todo = options(bop_root, flat_checkpoint, tmp_path / str(number))
+        todo.out.mkdir()
+        claim(one, todo, dataset, model)
+        claim(one, todo, dataset, model)
+        with pytest.raises(InputError, match="certificate") if refused else nullcontext():
+            claim(one, todo, dataset, stricter)
 
 
 def test_a_damaged_snapshot_is_one_sentence(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from crisp.errors import InputError
 from crisp.frame_files import read_json
 from crisp.learn.adapt.recipe import AdaptRecipe
 from crisp.learn.journal import write_json
+from crisp.model import Model
+from crisp.results import described
 
 RUN_FILE = "run.json"
 
@@ -53,10 +55,12 @@ def mask_source(dataset: Dataset, options: AdaptOptions) -> MaskSource:
     return open_detections(dataset, options.detections, min_score=options.min_score)
 
 
-def run_record(
-    recipe: AdaptRecipe, options: AdaptOptions, dataset: Dataset, *, model_sha256: str
-) -> dict[str, Any]:
-    """What a run is; one with another record is another run."""
+def run_record(recipe: AdaptRecipe, options: AdaptOptions, dataset: Dataset, model: Model) -> dict[str, Any]:
+    """What a run is; one with another record is another run.
+
+    The settings of all stages are part of it: the recipe has but the corrector's name, and the model's digest
+    does not cover the bounds of its certificate.
+    """
     keys = dataset.bare_keys[: options.frames]
     frames = hashlib.sha256(json.dumps([key.frame_id for key in keys]).encode()).hexdigest()
     source = mask_source(dataset, options)
@@ -65,25 +69,26 @@ def run_record(
         "dataset": options.dataset.resolve().name,
         "split": options.split,
         "frames_sha256": frames,
-        "model_sha256": model_sha256,
+        "model_sha256": model.sha256,
+        "settings": described(model.with_correction(recipe.correct).settings),
         "processes": options.processes,
     }
     return record | ({"detections": source.settings} if isinstance(source, DetectedMasks) else {})
 
 
-def claim(recipe: AdaptRecipe, options: AdaptOptions, dataset: Dataset, *, model_sha256: str) -> None:
+def claim(recipe: AdaptRecipe, options: AdaptOptions, dataset: Dataset, model: Model) -> None:
     """Write down in the run folder what this run is.
 
     Raises:
         InputError: the folder holds another one.
     """
-    record = run_record(recipe, options, dataset, model_sha256=model_sha256)
+    record = run_record(recipe, options, dataset, model)
     path = options.out / RUN_FILE
     if not path.exists():
         return write_json(path, record)
     if read_json(path) != json.loads(json.dumps(record)):
         raise InputError(
-            f"{options.out} holds an adaptation with another recipe, data set, masks, model or number of "
-            "processes: give another --out or remove it."
+            f"{options.out} holds an adaptation with another recipe, corrector, data set, masks, model, "
+            "certificate or number of processes: give another --out or remove it."
         )
     return None

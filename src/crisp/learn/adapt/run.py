@@ -51,7 +51,7 @@ def adapt(recipe: AdaptRecipe, options: AdaptOptions) -> Path:
     prepare_folder(options.out)
     dataset = open_dataset(options.dataset, options.split)
     model = load_model(options.weights)
-    claim(recipe, options, dataset, model_sha256=model.sha256)
+    claim(recipe, options, dataset, model)
     if (options.out / CHECKPOINT / JSON_NAME).is_file():
         return options.out / CHECKPOINT
     if options.processes == 1:
