@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from box_scene import CAMERA
-from scipy.spatial.transform import Rotation
+from turns import NOT_TURNED, turned
 
 from crisp.errors import InputError
 from crisp.geometry import pose
@@ -34,13 +34,6 @@ FIELD, BOX = AnalyticEllipsoid(), AnalyticBox()
 BRICK = (0.05, 0.04, 0.03)
 KNOWN = torch.tensor([[0.07, 0.045, 0.02], [0.05, 0.05, 0.05], [0.09, 0.03, 0.03], [0.3, 0.3, 0.3]])
 POSE = pose.exp(torch.tensor([0.02, -0.03, 0.6, 0.4, -0.7, 0.3], dtype=torch.float64))
-NOT_TURNED = torch.eye(4, dtype=torch.float64)
-
-
-def turned(degrees: tuple[float, float, float]) -> torch.Tensor:
-    T = torch.eye(4, dtype=torch.float64)
-    T[:3, :3] = torch.from_numpy(Rotation.from_euler("xyz", degrees, degrees=True).as_matrix())
-    return T
 
 
 def problem(
@@ -111,32 +104,6 @@ def test_more_shapes_are_tried_for_the_objects_that_the_first_do_not_fit_and_onl
         shapes[content_m] = found.shape_code, tried.shapes
     assert torch.equal(shapes[0.002][0], KNOWN[[0, 0]]) and shapes[0.002][1] == {0, 1, 2, 3}
     assert torch.equal(shapes[1.0][0], KNOWN[[0, 1]]) and shapes[1.0][1] == {0, 1}
-
-
-def test_objects_far_from_where_the_registration_has_them_are_sought_where_their_points_are() -> None:
-    """Three sides of a brick, begun as a longer one 9 cm too deep, and as what it is; the second stays."""
-    rows, axis = torch.arange(3000), torch.arange(3000) % 3
-    side = torch.rand(3000, 3, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    normal = torch.zeros(3000, 3)
-    normal[rows, axis] = side[rows, axis] = side[rows, axis].sign()
-    x = pose.apply(POSE.float(), side * torch.tensor(BRICK))
-    x = x[(x * (normal @ POSE.float()[:3, :3].T)).sum(-1) < 0][:500].expand(2, -1, 3)
-    observation = Observation(x, torch.ones(x.shape[:2], dtype=torch.bool))
-    library = torch.tensor([BRICK, (0.1, 0.08, 0.03), (0.08, 0.1, 0.02), (0.03, 0.03, 0.09)])
-    T = torch.stack([POSE @ turned((80, 10, -8)), POSE])
-    T[0, 2, 3] += 0.09
-    start = State(object_points(T, observation), T, library[[3, 0]] + 1e-4)
-    basis = ShapeBasis(library, library.norm(dim=-1), start.shape_code)
-    found = {
-        lost_m: KnownSearch(doubt=0.0, lost_m=lost_m)(BOX, observation, start, basis=basis)
-        for lost_m in (0.002, 1.0)
-    }
-    fit = {m: objective(BOX, state, observation, SoftL1()).sqrt() for m, state in found.items()}
-    assert torch.equal(found[0.002].shape_code, library[[0, 0]]) and fit[0.002].max() < 2e-4
-    assert fit[1.0][0] > 2e-3, "from where it is begun it is not found"
-    trusting = KnownSearch(doubt=0.0, lost_m=0.002, elsewhere=1e6)(BOX, observation, start, basis=basis)
-    assert torch.equal(trusting.T_camera_object, found[1.0].T_camera_object), "no price buys that"
-    assert torch.equal(found[1.0].T_camera_object[1], found[0.002].T_camera_object[1])
 
 
 class _Tried:

@@ -8,6 +8,7 @@ import torch
 from box_scene import CODE, box_scene
 from scipy.spatial.transform import Rotation
 from torch import Tensor
+from turns import turned
 
 from crisp.errors import InputError
 from crisp.geometry import pose
@@ -21,12 +22,6 @@ BOX = AnalyticBox()
 TRUE = torch.from_numpy(box_scene((0.02, 0.0, 0.6)).poses[0])
 SEEN = box_scene((0.02, 0.0, 0.6)).sight().pixels
 BALL = 0.05
-
-
-def turned(*degrees: float) -> Tensor:
-    T = torch.eye(4, dtype=torch.float64)
-    T[:3, :3] = torch.from_numpy(Rotation.from_euler("xyz", degrees, degrees=True).as_matrix())
-    return T
 
 
 def apart_deg(A: Tensor, B: Tensor) -> float:
@@ -52,25 +47,25 @@ def chosen(found: list[Tensor], meant: list[Tensor], choice: WayRound | None = N
 def test_a_box_that_fits_the_other_way_round_is_turned_to_what_the_network_meant(
     half_turn: tuple[float, float, float],
 ) -> None:
-    meant = TRUE @ turned(6, -4, 5)  # it is somewhat wrong, and in the right half
-    T = chosen([TRUE @ turned(*half_turn)], [meant])
+    meant = TRUE @ turned((6, -4, 5))  # it is somewhat wrong, and in the right half
+    T = chosen([TRUE @ turned(half_turn)], [meant])
     assert apart_deg(T[0], TRUE) < 0.5
     fit = objective(BOX, State(SEEN.points_camera, T, CODE[None]), SEEN, Truncated()).sqrt()
     assert fit < 5e-4
 
 
 def test_what_the_network_meant_stays() -> None:
-    T = chosen([TRUE], [TRUE @ turned(6, -4, 5)])[0]
+    T = chosen([TRUE], [TRUE @ turned((6, -4, 5))])[0]
     assert apart_deg(T, TRUE) < 0.05 and torch.allclose(T[:3, 3], TRUE[:3, 3], atol=1e-4)
 
 
 def test_a_quarter_turn_fits_worse_and_is_not_taken_though_the_network_means_it() -> None:
     """The sides of the box differ by a centimetre and more."""
-    T = chosen([TRUE], [TRUE @ turned(0, 0, 90)])
-    halves = [TRUE, *(TRUE @ turned(*half) for half in ((180, 0, 0), (0, 180, 0), (0, 0, 180)))]
+    T = chosen([TRUE], [TRUE @ turned((0, 0, 90))])
+    halves = [TRUE, *(TRUE @ turned(half) for half in ((180, 0, 0), (0, 180, 0), (0, 0, 180)))]
     assert min(apart_deg(T[0], half) for half in halves) < 0.5
-    free = chosen([TRUE], [TRUE @ turned(0, 0, 90)], WayRound(weight=10.0, finalists=48))
-    assert apart_deg(free[0], TRUE @ turned(0, 0, 90)) < 30, "only its fit speaks against it"
+    free = chosen([TRUE], [TRUE @ turned((0, 0, 90))], WayRound(weight=10.0, finalists=48))
+    assert apart_deg(free[0], TRUE @ turned((0, 0, 90))) < 30, "only its fit speaks against it"
 
 
 def test_the_free_turn_of_a_round_shape_is_the_networks() -> None:
@@ -82,7 +77,7 @@ def test_the_free_turn_of_a_round_shape_is_the_networks() -> None:
     observation = Observation(
         pose.apply(TRUE.float(), directions * code)[None], torch.ones(1, 400, dtype=torch.bool)
     )
-    meant = TRUE @ turned(0, 0, 130)
+    meant = TRUE @ turned((0, 0, 130))
     said = object_points(meant[None], observation)
     found = WayRound()(body, observation, State(said, TRUE[None], code), T_registered=meant[None])
     assert apart_deg(found[0], meant) < 1
@@ -90,7 +85,7 @@ def test_the_free_turn_of_a_round_shape_is_the_networks() -> None:
 
 def test_it_chooses_as_a_plain_loop_over_all_candidates_does() -> None:
     """One candidate after the other, with nothing left out."""
-    found, meant = TRUE @ turned(0, 180, 0), TRUE @ turned(-8, 3, 12)
+    found, meant = TRUE @ turned((0, 180, 0)), TRUE @ turned((-8, 3, 12))
     choice = WayRound(finalists=48)
     moved = meant.clone()
     moved[:3, 3] = found[:3, 3]
@@ -112,8 +107,8 @@ def test_it_chooses_as_a_plain_loop_over_all_candidates_does() -> None:
 
 
 def test_an_object_does_not_depend_on_its_neighbours() -> None:
-    found = [TRUE @ turned(0, 180, 0), TRUE, TRUE @ turned(180, 0, 0)]
-    meant = [TRUE @ turned(4, 4, 4), TRUE @ turned(0, 0, 170), TRUE @ turned(175, 0, 0)]
+    found = [TRUE @ turned((0, 180, 0)), TRUE, TRUE @ turned((180, 0, 0))]
+    meant = [TRUE @ turned((4, 4, 4)), TRUE @ turned((0, 0, 170)), TRUE @ turned((175, 0, 0))]
     together = chosen(found, meant)
     _, said = seen_and_said(meant)
     for i in range(3):
@@ -125,7 +120,7 @@ def test_an_object_does_not_depend_on_its_neighbours() -> None:
 def test_an_object_without_points_stays_as_it_is() -> None:
     nothing = Observation(SEEN.points_camera, torch.zeros_like(SEEN.valid))
     state = State(SEEN.points_camera, TRUE[None], CODE[None])
-    T = WayRound()(BOX, nothing, state, T_registered=TRUE[None] @ turned(0, 180, 0))
+    T = WayRound()(BOX, nothing, state, T_registered=TRUE[None] @ turned((0, 180, 0)))
     assert torch.equal(T[0], TRUE)
 
 
