@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from experiments.ycbv import OWN, has_real_frames, masks_of, parser_of, real_set, shown
+from experiments.ycbv import OWN, has_real_frames, masks_of, parser_of, real_set, shown, used
 from experiments.ycbv_figures import BACKWARDS_DEG
 
 from crisp.data.bop import BopDataset, FrameKey
@@ -26,7 +26,6 @@ from crisp.evaluate.true_model import TrueModels
 from crisp.metrics.scores import auc
 from crisp.model import Model, load_model
 from crisp.pipeline import Stages, estimate
-from crisp.results import described
 from crisp.stages import detections_of, standard_stages, without_meshes
 
 WAYS: dict[str, dict[str, float]] = {
@@ -65,10 +64,8 @@ def main() -> None:
             "frames": len(keys),
             "objects": sum(len(frame.add_s_m) for frame in found["as shipped"]),
             "threads": THREADS,
-            "search": described(model.corrector.search if model.corrector else None),
             "ways": WAYS,
-            "weights": options.weights,
-            "model_sha256": model.sha256,
+            **used(model, options.weights),
         },
         seconds=time.perf_counter() - start,
         folder=RESULTS,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from experiments.ycbv import has_real_frames, masks_of, parser_of, real_set
+from experiments.ycbv import has_real_frames, masks_of, parser_of, real_set, used
 
 from crisp.data.bop import BopDataset, FrameKey
 from crisp.evaluate.evidence import Claim, write_evidence
@@ -57,8 +57,7 @@ def main() -> None:
             "frames": len(keys),
             "objects": objects,
             "threads": THREADS,
-            "weights": options.weights,
-            "model_sha256": model.sha256,
+            **used(model, options.weights),
         },
         seconds=time.perf_counter() - start,
         folder=RESULTS,

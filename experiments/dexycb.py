@@ -11,7 +11,7 @@ from pathlib import Path
 from crisp.data.bop import BopDataset
 from crisp.evaluate.evidence import Claim, write_evidence
 from crisp.model import load_model
-from experiments.ycbv import RESULTS, WAYS, Row, is_there, link, parser_of, scored
+from experiments.ycbv import RESULTS, WAYS, Row, is_there, link, parser_of, scored, used
 
 
 def main() -> None:
@@ -28,7 +28,7 @@ def main() -> None:
     write_evidence(
         "dexycb",
         claims,
-        settings={"weights": options.weights, "model_sha256": model.sha256, "masks": "ground truth"},
+        settings={**used(model, options.weights), "masks": "ground truth"},
         seconds=time.perf_counter() - start,
         folder=RESULTS,
         quick=options.quick,

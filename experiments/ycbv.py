@@ -14,6 +14,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -87,6 +88,11 @@ def parser_of(description: str | None, *, renders: bool = False) -> argparse.Arg
     if renders:
         parser.add_argument("--renders", type=Path, default=Path(".cache/ycbv/renders"), help="docs/ycb.md")
     return parser
+
+
+def used(model: Model, weights: str) -> dict[str, Any]:
+    """What figures depend on beside the frames, for the evidence: the settings of all stages are its own."""
+    return {"weights": weights, "model_sha256": model.sha256, "stages": described(model.settings)}
 
 
 def is_there(folder: Path | None, what: str, *parts: str) -> bool:

@@ -34,6 +34,7 @@ from experiments.ycbv import (
     parser_of,
     real_set,
     scored,
+    used,
 )
 from experiments.ycbv_figures import AUCS, claims_of, over_scenes, weighted_mean, weights_of
 
@@ -69,8 +70,7 @@ def main() -> None:
         "ycbv_adapt",
         [*goals, *claims, *learnt(adaptation(everything, options))],
         settings={
-            "weights": options.weights,
-            "model_sha256": load_model(options.weights).sha256,
+            **used(load_model(options.weights), options.weights),
             "masks": "ground truth",
             "recipe": asdict(recipe_of(options)),
             "protocols": options.protocols,

@@ -33,6 +33,7 @@ from experiments.ycbv import (
     real_set,
     rendered_set,
     scored,
+    used,
 )
 from experiments.ycbv_figures import equal, share, verdicts, weights_of
 
@@ -60,11 +61,9 @@ def main() -> None:
         "ycbv_certificate",
         claims,
         settings={
-            "weights": options.weights,
-            "model_sha256": model.sha256,
+            **used(model, options.weights),
             "masks": "ground truth",
             "min_visible": LEAST_VISIBLE,
-            "certificate": model.certificate.calibration if model.certificate else None,
         },
         seconds=time.perf_counter() - start,
         folder=RESULTS,

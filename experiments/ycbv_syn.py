@@ -32,6 +32,7 @@ from experiments.ycbv import (
     real_set,
     rendered_set,
     scored,
+    used,
 )
 from experiments.ycbv_figures import by_object, claims_of, equal, weights_of
 
@@ -61,8 +62,7 @@ def main() -> None:
         "ycbv_syn",
         claims,
         settings={
-            "weights": options.weights,
-            "model_sha256": model.sha256,
+            **used(model, options.weights),
             "masks": "ground truth",
             "min_visible": {name: least for name, (_, least, _) in sets.items()},
             "frames": {

@@ -76,7 +76,7 @@ class WayRound:
             observation: the measured points.
             found: pose and shape; Z are the network's coordinates of these points.
             T_registered: the pose of that registration.
-            extra: what else a pose costs.
+            extra: what else a pose costs; asked of those that are improved alone.
         """
         few, said = fewer_points(observation, found.pnc, self.points)
         own = found.T_camera_object.double()
