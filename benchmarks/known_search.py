@@ -65,7 +65,7 @@ def main() -> None:
             "objects": sum(len(frame.add_s_m) for frame in found["as shipped"]),
             "threads": THREADS,
             "ways": WAYS,
-            **used(model, options.weights),
+            **used(model),
         },
         seconds=time.perf_counter() - start,
         folder=RESULTS,

@@ -57,7 +57,7 @@ def main() -> None:
             "frames": len(keys),
             "objects": objects,
             "threads": THREADS,
-            **used(model, options.weights),
+            **used(model),
         },
         seconds=time.perf_counter() - start,
         folder=RESULTS,

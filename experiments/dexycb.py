@@ -28,7 +28,7 @@ def main() -> None:
     write_evidence(
         "dexycb",
         claims,
-        settings={**used(model, options.weights), "masks": "ground truth"},
+        settings={**used(model), "masks": "ground truth"},
         seconds=time.perf_counter() - start,
         folder=RESULTS,
         quick=options.quick,

@@ -90,9 +90,9 @@ def parser_of(description: str | None, *, renders: bool = False) -> argparse.Arg
     return parser
 
 
-def used(model: Model, weights: str) -> dict[str, Any]:
+def used(model: Model) -> dict[str, Any]:
     """What figures depend on beside the frames, for the evidence: the settings of all stages are its own."""
-    return {"weights": weights, "model_sha256": model.sha256, "stages": described(model.settings)}
+    return {"weights": model.name, "model_sha256": model.sha256, "stages": described(model.settings)}
 
 
 def is_there(folder: Path | None, what: str, *parts: str) -> bool:

@@ -70,7 +70,7 @@ def main() -> None:
         "ycbv_adapt",
         [*goals, *claims, *learnt(adaptation(everything, options))],
         settings={
-            **used(load_model(options.weights), options.weights),
+            **used(load_model(options.weights)),
             "masks": "ground truth",
             "recipe": asdict(recipe_of(options)),
             "protocols": options.protocols,

@@ -61,7 +61,7 @@ def main() -> None:
         "ycbv_certificate",
         claims,
         settings={
-            **used(model, options.weights),
+            **used(model),
             "masks": "ground truth",
             "min_visible": LEAST_VISIBLE,
         },

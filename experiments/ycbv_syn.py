@@ -62,7 +62,7 @@ def main() -> None:
         "ycbv_syn",
         claims,
         settings={
-            **used(model, options.weights),
+            **used(model),
             "masks": "ground truth",
             "min_visible": {name: least for name, (_, least, _) in sets.items()},
             "frames": {

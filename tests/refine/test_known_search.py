@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from box_scene import CAMERA
+from box_scene import CAMERA, HALF_M
 from turns import NOT_TURNED, turned
 
 from crisp.errors import InputError
@@ -31,7 +31,6 @@ from crisp.shape.coarse import surface_points
 from crisp.shape.field import AnalyticBox, AnalyticEllipsoid, SignedDistance
 
 FIELD, BOX = AnalyticEllipsoid(), AnalyticBox()
-BRICK = (0.05, 0.04, 0.03)
 KNOWN = torch.tensor([[0.07, 0.045, 0.02], [0.05, 0.05, 0.05], [0.09, 0.03, 0.03], [0.3, 0.3, 0.3]])
 POSE = pose.exp(torch.tensor([0.02, -0.03, 0.6, 0.4, -0.7, 0.3], dtype=torch.float64))
 
@@ -185,16 +184,16 @@ def test_a_corrector_with_a_search_says_what_it_gained_over_the_network() -> Non
 
 def brick_taken_for_a_greater_one() -> tuple[Observation, State, ShapeBasis]:
     """A brick on a table, from straight above, begun as one with the same thickness and a greater side."""
-    depth_m = torch.full((CAMERA.height, CAMERA.width), 0.6 + 2 * BRICK[2])
+    depth_m = torch.full((CAMERA.height, CAMERA.width), 0.6 + 2 * HALF_M[2])
     x, y = torch.from_numpy(0.6 * CAMERA.rays()[..., :2]).unbind(-1)
-    top = (x.abs() < BRICK[0]) & (y.abs() < BRICK[1])
+    top = (x.abs() < HALF_M[0]) & (y.abs() < HALF_M[1])
     depth_m[top] = 0.6
     points = torch.from_numpy(CAMERA.backproject(depth_m.numpy()))[top][None]
     valid = torch.ones(points.shape[:2], dtype=torch.bool)
     observation = Observation(points, valid, DepthMap(depth_m, CAMERA), top[None])
-    library = torch.tensor([BRICK, (0.1, 0.08, BRICK[2])])
+    library = torch.tensor([HALF_M, (0.1, 0.08, HALF_M[2])])
     T = NOT_TURNED.clone()
-    T[2, 3] = 0.6 + BRICK[2]
+    T[2, 3] = 0.6 + HALF_M[2]
     start = State(object_points(T[None], observation), T[None], library[1:] + 1e-4)
     surface = surface_points(BOX, library)
     return observation, start, ShapeBasis(library, library.norm(dim=-1), start.shape_code, surface=surface)
