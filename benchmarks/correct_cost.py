@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from crisp.demo import demo_scene
+from crisp.cli.demo import demo_scene
 from crisp.evaluate.evidence import Claim, write_evidence
 from crisp.model import Model, load_model
+from crisp.output.results import described
 from crisp.refine.active_shape import ActiveShapes
-from crisp.results import described
 from crisp.stages import certify_all, correct_all, cut_all, predict, register_all
 from crisp.types import Crop, Estimate
 

@@ -20,10 +20,10 @@ import torch
 from experiments.ycbv import OWN, has_real_frames, masks_of, parser_of, real_set, shown, used
 from experiments.ycbv_figures import BACKWARDS_DEG
 
-from crisp.data.bop import BopDataset, FrameKey
+from crisp.data.bop.reader import BopDataset, FrameKey
 from crisp.evaluate.evidence import Claim, write_evidence
+from crisp.evaluate.metrics.statistics import auc
 from crisp.evaluate.true_model import TrueModels
-from crisp.metrics.scores import auc
 from crisp.model import Model, load_model
 from crisp.pipeline import Stages, estimate
 from crisp.stages import detections_of, standard_stages, without_meshes

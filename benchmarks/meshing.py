@@ -25,8 +25,8 @@ from crisp.model import WEIGHTS
 from crisp.networks.checkpoint import load_checkpoint
 from crisp.networks.config import preset
 from crisp.networks.decoder import FilmSirenDecoder
-from crisp.shape.field import AnalyticBox, AnalyticEllipsoid, AnalyticSphere
 from crisp.shape.mesh import MeshConfig, drop_specks, extract_mesh
+from crisp.shape.sdf import AnalyticBox, AnalyticEllipsoid, AnalyticSphere
 from crisp.types import Mesh
 
 FIT_STEPS = 150

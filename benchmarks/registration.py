@@ -22,13 +22,8 @@ from torch import Tensor
 
 from crisp.evaluate.evidence import Claim, write_evidence
 from crisp.geometry import pose
-from crisp.geometry.align import (
-    RegistrationConfig,
-    draw_samples,
-    register,
-    weighted_procrustes,
-)
-from crisp.geometry.subset import scoring_subset
+from crisp.geometry.align import RegistrationConfig, draw_samples, register, weighted_procrustes
+from crisp.geometry.points import scoring_subset
 
 RESULTS = Path(__file__).parent / "results"
 OUTLIERS, NOISE_M, SIZE_M = 0.4, 0.002, 0.2

@@ -27,12 +27,12 @@ from experiments.drawn_bop import CAMERA, PER_FRAME, draw_bop
 from scipy.spatial.transform import Rotation
 
 from crisp.data.dataset import Instance
-from crisp.data.procedural import catalogue
 from crisp.evaluate.evidence import Claim, write_evidence
+from crisp.evaluate.metrics.nocs_map import FIXED, ORIGINAL, match, mean_average_precision
 from crisp.evaluate.protocols import PROTOCOLS, Protocol
 from crisp.evaluate.score import score
-from crisp.metrics.nocs_map import FIXED, ORIGINAL, match, mean_average_precision
-from crisp.shape.mesh_io import write_ply
+from crisp.shape.mesh import write_ply
+from crisp.synth.procedural import catalogue
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"

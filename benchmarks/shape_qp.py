@@ -30,7 +30,7 @@ import torch
 from scipy import sparse
 
 from crisp.evaluate.evidence import Claim, write_evidence
-from crisp.refine.simplex import simplex_qp
+from crisp.refine.shape_step import simplex_qp
 
 RESULTS = Path(__file__).parent / "results"
 KINDS = ("plain", "fewer rows", "repeated", "zero column", "column scales", "alike", "one fits", "two fit")

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from experiments.ycbv import has_real_frames, masks_of, parser_of, real_set, used
 
-from crisp.data.bop import BopDataset, FrameKey
+from crisp.data.bop.reader import BopDataset, FrameKey
 from crisp.evaluate.evidence import Claim, write_evidence
 from crisp.model import Model, load_model
 

@@ -16,8 +16,8 @@ import numpy as np
 from PIL import Image
 
 import crisp
-from crisp.demo import DemoScene, demo_scene
-from crisp.results import FrameResults, ResultsWriter
+from crisp.cli.demo import DemoScene, demo_scene
+from crisp.output.results import FrameResults, ResultsWriter
 
 DEPTH_SCALE = 0.1  # raw value x depth_scale = millimetres
 

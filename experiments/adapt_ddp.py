@@ -19,12 +19,12 @@ from lightning_fabric import Fabric
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from crisp.data.bop import BopDataset
+from crisp.adapt.pseudo_labels import Features16, look
+from crisp.adapt.run import audit_path
+from crisp.adapt.snapshot import read_audit
+from crisp.adapt.update import PseudoLabel, Updater
+from crisp.data.bop.reader import BopDataset
 from crisp.evaluate.evidence import Claim, write_evidence
-from crisp.learn.adapt.audit import read_audit
-from crisp.learn.adapt.run import audit_path
-from crisp.learn.adapt.seen import Features16, look
-from crisp.learn.adapt.update import PseudoLabel, Updater
 from crisp.model import Model, load_model
 from crisp.stages import standard_stages
 from experiments.small_stream import QUICK_RECIPE, SPLIT, adapt_command, small_stream, write_recipe

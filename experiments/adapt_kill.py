@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
+from crisp.adapt.run import audit_path
 from crisp.evaluate.evidence import Claim, write_evidence
-from crisp.learn.adapt.run import audit_path
 from crisp.networks.checkpoint import sha256
 from experiments.small_stream import adapt_command, recipe_of, small_stream, write_recipe
 

@@ -20,13 +20,13 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from crisp.data.bop import BopDataset
+from crisp.adapt.recipe import AdaptRecipe, load_adapt_recipe
+from crisp.adapt.run import AdaptOptions, adapt
+from crisp.data.bop.reader import BopDataset
 from crisp.evaluate.evidence import Claim, write_evidence
-from crisp.learn.adapt.recipe import AdaptRecipe, load_adapt_recipe
-from crisp.learn.adapt.run import AdaptOptions, adapt
-from crisp.metrics.scores import auc, bootstrap_interval, recall_curve
+from crisp.evaluate.metrics.statistics import auc, bootstrap_interval, recall_curve
 from crisp.model import Model, load_model
-from crisp.refine.settings import load_correction
+from crisp.refine.recipes import load_correction
 from experiments.corrections import Error, errors_of
 from experiments.heads import train_new_heads
 from experiments.held_out import MIN_VISIBLE, SCENES, SEEDS, VIEWS, held_out_set, rendered

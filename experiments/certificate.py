@@ -22,17 +22,26 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from crisp.data.bop import BopDataset
-from crisp.data.procedural import catalogue, strangers
-from crisp.data.synthesise import SynthesisConfig, synthesise
-from crisp.evaluate.bounds import Bounds, Evidence, curves, point
-from crisp.evaluate.calibrate import bounds_of, calibrate, evidence_of, measuring, sentence
+from crisp.certify.bounds import Bounds, Evidence, curves, point
+from crisp.certify.certificate import UNCALIBRATED, CertificateConfig
+from crisp.data.bop.reader import BopDataset
+from crisp.evaluate.calibrate import (
+    MESHING,
+    Judged,
+    bounds_of,
+    calibrate,
+    evidence_of,
+    judge,
+    measuring,
+    sentence,
+)
 from crisp.evaluate.evidence import Claim, write_evidence
-from crisp.evaluate.judge import MESHING, Judged, judge
-from crisp.metrics.scores import binomial_interval
+from crisp.evaluate.metrics.statistics import binomial_interval
 from crisp.model import Model, load_model
-from crisp.refine.certificate import UNCALIBRATED, CertificateConfig
-from crisp.render.looks import LookName
+from crisp.synth.procedural import catalogue
+from crisp.synth.procedural import novel as strangers
+from crisp.synth.render.looks import LookName
+from crisp.synth.synthesise import SynthesisConfig, synthesise
 from crisp.types import Certificate
 
 MIN_VISIBLE = 0.7

@@ -13,16 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-from crisp.data.bop import BopDataset, FrameKey
+from crisp.data.bop.reader import BopDataset, FrameKey
 from crisp.evaluate.evidence import Claim, write_evidence
-from crisp.metrics.paper_shape import chamfer_l1, normalised_error
-from crisp.metrics.pose import add_s, rotation_error_deg
-from crisp.metrics.scores import auc, bootstrap_interval
-from crisp.metrics.shape import SurfaceSample, sample_surface
+from crisp.evaluate.metrics.pose import add_s, rotation_error_deg
+from crisp.evaluate.metrics.shape import SurfaceSample, chamfer_l1, normalised_error, sample_surface
+from crisp.evaluate.metrics.statistics import auc, bootstrap_interval
 from crisp.model import Model, load_model
+from crisp.output.results import described
 from crisp.progress import track
 from crisp.refine.corrector import Corrector
-from crisp.results import described
 from crisp.shape.mesh import MeshConfig
 from crisp.stages import correct_all, cut_all, predict, reconstruct, register_all
 from crisp.types import Crop, Detection, Estimate, Mesh

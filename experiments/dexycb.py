@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from crisp.data.bop import BopDataset
+from crisp.data.bop.reader import BopDataset
 from crisp.evaluate.evidence import Claim, write_evidence
 from crisp.model import load_model
 from experiments.ycbv import RESULTS, WAYS, Row, is_there, link, parser_of, scored, used

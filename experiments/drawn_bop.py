@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from crisp.data.bop import BopDataset
-from crisp.data.bop_writer import BopFrame, BopInstance, BopWriter
+from crisp.data.bop.reader import BopDataset
+from crisp.data.bop.writer import BopFrame, BopInstance, BopWriter
 from crisp.geometry.camera import Camera
-from crisp.objects import ObjectModel
-from crisp.render.raster import Posed, bare, rasterise
+from crisp.shape.raster import Posed, bare, rasterise
+from crisp.types import ObjectModel
 
 CAMERA = Camera(np.array([[600.0, 0, 320], [0, 600.0, 240], [0, 0, 1]]), 640, 480)
 PER_FRAME = 7

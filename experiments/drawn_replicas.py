@@ -8,14 +8,14 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from crisp.data.layouts import open_dataset
-from crisp.data.nocs import NocsDataset
-from crisp.data.nocs_files import SIZE_WH, Split, camera_of
-from crisp.data.nocs_writer import NocsWriter
-from crisp.data.procedural import object_model
-from crisp.data.procedural.spacecraft import fleet
-from crisp.data.spe3r import Spe3rDataset
-from crisp.data.spe3r_writer import Spe3rWriter, image_numbers
+from crisp.data.nocs.files import SIZE_WH, Split, camera_of
+from crisp.data.nocs.reader import NocsDataset
+from crisp.data.nocs.writer import NocsWriter
+from crisp.data.spe3r.reader import Spe3rDataset
+from crisp.data.spe3r.writer import Spe3rWriter, image_numbers
 from crisp.geometry.camera import Camera
+from crisp.synth.procedural import object_model
+from crisp.synth.procedural.satellites import fleet
 from experiments.drawn_bop import BACKGROUND_M, View, drawn_frame, grid_pose
 
 # Of bottles, bowls and cans round ones: NOCS declares all of them round, and of others VSD would not agree.

@@ -31,19 +31,19 @@ from manifold3d import Manifold
 from manifold3d import Mesh as Solid
 from torch import Tensor
 
-from crisp.data.procedural import object_model
-from crisp.data.sdf_samples import SdfSampleConfig, sdf_samples
+from crisp.certify.degeneracy import Degeneracy, over_keyframes, plot_over_keyframes
 from crisp.evaluate.evidence import Claim, write_evidence
 from crisp.geometry.camera import Camera
+from crisp.learn.sdf_samples import SdfSampleConfig, sdf_samples
 from crisp.model import Model, load_model
 from crisp.networks.decoder import FilmSirenDecoder
 from crisp.refine.active_shape import ActiveShapes, ShapeGram, shape_gram
-from crisp.refine.degeneracy import Degeneracy, over_keyframes, plot_over_keyframes
 from crisp.refine.problem import ShapeBasis
-from crisp.render.raster import Posed, rasterise, smooth
-from crisp.render.viewpoints import look_at
-from crisp.shape.field import SignedDistance
 from crisp.shape.mesh import extract_mesh
+from crisp.shape.raster import Posed, rasterise, smooth
+from crisp.shape.sdf import SignedDistance
+from crisp.synth.procedural import object_model
+from crisp.synth.render.arrangement import look_at
 from crisp.types import Mesh
 
 RESULTS = Path(__file__).parent / "results"

@@ -17,18 +17,18 @@ from pathlib import Path
 
 import numpy as np
 
-from crisp.data.bop import BopDataset
-from crisp.data.procedural import catalogue
-from crisp.data.synthesise import SynthesisConfig, synthesise
+from crisp.data.bop.reader import BopDataset
 from crisp.evaluate.evidence import Claim, print_claims, write_evidence
+from crisp.evaluate.metrics.pose import add_s
+from crisp.evaluate.metrics.shape import sample_surface
+from crisp.evaluate.metrics.statistics import auc, bootstrap_interval
 from crisp.evaluate.predict import predict
 from crisp.evaluate.score import score
 from crisp.evaluate.score_rows import ObjectScore
 from crisp.geometry.pose import random_rotation
-from crisp.metrics.pose import add_s
-from crisp.metrics.scores import auc, bootstrap_interval
-from crisp.metrics.shape import sample_surface
 from crisp.model import load_model
+from crisp.synth.procedural import catalogue
+from crisp.synth.synthesise import SynthesisConfig, synthesise
 
 MIN_VISIBLE = 0.7
 SEEDS = {"clean": 2001, "hard": 2002}

@@ -12,9 +12,9 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
+from crisp.adapt.run import audit_path
+from crisp.adapt.snapshot import read_audit
 from crisp.evaluate.evidence import Claim, write_evidence
-from crisp.learn.adapt.audit import read_audit
-from crisp.learn.adapt.run import audit_path
 from crisp.networks.checkpoint import sha256
 from experiments.small_stream import adapt_command, recipe_of, small_stream, write_recipe
 

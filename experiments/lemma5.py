@@ -32,10 +32,9 @@ from crisp.evaluate.evidence import Claim, write_evidence
 from crisp.geometry import pose
 from crisp.geometry.align import GRADIENT_EPS, weighted_procrustes
 from crisp.model import load_model
-from crisp.refine.pose_step import Posing
+from crisp.refine.pose_step import Look, Posing
 from crisp.refine.problem import Observation, Squares, State, object_points, objective
-from crisp.refine.se3_step import Look
-from crisp.shape.field import SignedDistance
+from crisp.shape.sdf import SignedDistance
 from experiments.single_view import bodies, camera_pose, displaced, problem_at, viewpoints, visible_points
 
 STARTS, POINTS, NOISE_M = 50, 80, 1e-3

@@ -22,17 +22,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from crisp.data.bop import BopDataset, FrameKey, Instance
-from crisp.data.procedural import catalogue
-from crisp.data.synthesise import SynthesisConfig, synthesise
+from crisp.data.bop.reader import BopDataset, FrameKey, Instance
+from crisp.evaluate.calibrate import within_claim
 from crisp.evaluate.evidence import Claim, write_evidence
-from crisp.evaluate.judge import within_claim
+from crisp.evaluate.metrics.statistics import auc, binomial_interval, bootstrap_interval
 from crisp.evaluate.true_model import TrueModel
-from crisp.metrics.scores import auc, binomial_interval, bootstrap_interval
 from crisp.model import Model, load_model
+from crisp.output.results import described
 from crisp.progress import track
-from crisp.render.looks import LookName
-from crisp.results import described
+from crisp.synth.procedural import catalogue
+from crisp.synth.render.looks import LookName
+from crisp.synth.synthesise import SynthesisConfig, synthesise
 from crisp.types import Estimate, Result
 from experiments.corrections import MESHING, Error, Truth, fall, mean_finite
 

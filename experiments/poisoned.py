@@ -20,17 +20,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from crisp.data.procedural import catalogue, strangers
-from crisp.data.synthesise import SynthesisConfig, synthesise
+from crisp.adapt.run import AdaptOptions, adapt, audit_path
+from crisp.adapt.snapshot import read_audit
 from crisp.evaluate.evidence import Claim, write_evidence
-from crisp.learn.adapt.audit import read_audit
-from crisp.learn.adapt.run import AdaptOptions, adapt, audit_path
-from crisp.metrics.pose import add_s
-from crisp.metrics.scores import auc
-from crisp.metrics.shape import sample_surface
+from crisp.evaluate.metrics.pose import add_s
+from crisp.evaluate.metrics.shape import sample_surface
+from crisp.evaluate.metrics.statistics import auc
 from crisp.model import Model, load_model
 from crisp.pipeline import estimate
 from crisp.stages import standard_stages, without_meshes
+from crisp.synth.procedural import catalogue
+from crisp.synth.procedural import novel as strangers
+from crisp.synth.synthesise import SynthesisConfig, synthesise
 from crisp.types import Detection, Frame
 from experiments.adaptation import hard_set, recipe_of
 from experiments.corrections import POINTS

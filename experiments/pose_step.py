@@ -26,13 +26,12 @@ from scipy.stats import binomtest
 from torch import Tensor
 
 from crisp.evaluate.evidence import Claim, write_evidence
-from crisp.metrics.scores import bootstrap_interval
+from crisp.evaluate.metrics.statistics import bootstrap_interval
 from crisp.model import load_model
-from crisp.refine.pose_step import PoseStep
+from crisp.refine.pose_step import PoseStep, Se3Step
 from crisp.refine.problem import Kernel, Observation, SoftL1, Squares, State
-from crisp.refine.se3_step import Se3Step
 from crisp.refine.z_step import ZGradientStep
-from crisp.shape.field import SignedDistance
+from crisp.shape.sdf import SignedDistance
 from experiments.single_view import (
     Body,
     as_float32,

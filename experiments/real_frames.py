@@ -22,13 +22,13 @@ from typing import Any
 
 import numpy as np
 
-from crisp.data.bop import BopDataset
+from crisp.data.bop.reader import BopDataset
 from crisp.data.dataset import Dataset
-from crisp.data.model_files import obj_text, read_surface
-from crisp.data.nocs import NocsDataset
-from crisp.data.nocs_files import CATEGORIES, SYNSETS
-from crisp.doctor.frame_checks import check_files
-from crisp.doctor.set_checks import SetDiagnosis, check_split
+from crisp.data.mesh_files import obj_text, read_surface
+from crisp.data.nocs.files import CATEGORIES, SYNSETS
+from crisp.data.nocs.reader import NocsDataset
+from crisp.doctor.frames import check_files
+from crisp.doctor.sets import SetDiagnosis, check_split
 from crisp.evaluate.evidence import Claim, write_evidence
 from crisp.types import Mesh
 

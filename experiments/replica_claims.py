@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from crisp.adapt.run import audit_path
+from crisp.adapt.snapshot import read_audit
 from crisp.evaluate.evidence import Claim
-from crisp.evaluate.score_reader import ScoreFile, read_scores
-from crisp.frame_files import read_json
-from crisp.learn.adapt.audit import read_audit
-from crisp.learn.adapt.run import audit_path
-from crisp.metrics.scores import auc, bootstrap_interval
+from crisp.evaluate.metrics.statistics import auc, bootstrap_interval
+from crisp.evaluate.paper.tables import ScoreFile, read_scores
+from crisp.sources.frames import read_json
 
 if TYPE_CHECKING:
     from experiments.replica import Replica

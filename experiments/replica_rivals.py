@@ -11,15 +11,14 @@ import torch
 
 from crisp.data.layouts import open_dataset
 from crisp.errors import ObjectFailure
+from crisp.files import write_whole
 from crisp.geometry.pose import random_rotation
 from crisp.model import load_model
 from crisp.networks.checkpoint import JSON_NAME, save_checkpoint
+from crisp.networks.heads import TokenPncHead
 from crisp.networks.model import build_network
-from crisp.networks.token_head import TokenPncHead
-from crisp.shape.mesh import extract_mesh
-from crisp.shape.mesh_io import write_ply
+from crisp.shape.mesh import extract_mesh, write_ply
 from crisp.types import Mesh
-from crisp.whole_files import write_whole
 
 SEED = 0
 MEAN = "mean.ply"

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from crisp.whole_files import write_whole
+from crisp.files import write_whole
 
 ENTRY = (sys.executable, "-c", "from crisp.cli import main; main()")
 

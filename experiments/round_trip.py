@@ -17,17 +17,17 @@ from pathlib import Path
 
 import numpy as np
 
-from crisp.data.bop_writer import BopFrame
+from crisp.data.bop.writer import BopFrame
 from crisp.data.dataset import Dataset, FrameKey
 from crisp.data.layouts import Layout, open_dataset
-from crisp.data.nocs import NocsDataset
-from crisp.data.procedural import object_model
-from crisp.data.procedural.spacecraft import fleet
-from crisp.data.scene_layouts import role_of, scene_frames, scene_models, scene_writer
-from crisp.data.spe3r_writer import unit_model
-from crisp.data.synthesis_config import SynthesisConfig
+from crisp.data.nocs.reader import NocsDataset
+from crisp.data.spe3r.writer import unit_model
 from crisp.evaluate.evidence import Claim, write_evidence
-from crisp.objects import ObjectModel
+from crisp.synth.config import SynthesisConfig
+from crisp.synth.layouts import role_of, scene_frames, scene_models, scene_writer
+from crisp.synth.procedural import object_model
+from crisp.synth.procedural.satellites import fleet
+from crisp.types import ObjectModel
 
 RESULTS = Path(__file__).parent / "results"
 SEED = 31

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from crisp.geometry import pose
 from crisp.refine.problem import Observation, State
-from crisp.shape.field import AnalyticBox, AnalyticEllipsoid, AnalyticUnion, SignedDistance
+from crisp.shape.sdf import AnalyticBox, AnalyticEllipsoid, AnalyticUnion, SignedDistance
 
 CAMERA_M = 0.6  # of the camera from the object's origin
 RAYS_PER_POINT = 6

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from crisp.errors import ObjectFailure
-from crisp.geometry.similarity import fit_similarity
+from crisp.geometry.align import fit_similarity
 from crisp.model import Model
 from crisp.pipeline import Stages
 from crisp.refine.problem import Observation, masked_quantile, object_points

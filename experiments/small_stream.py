@@ -6,9 +6,9 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from crisp.data.procedural import catalogue
-from crisp.data.synthesise import SynthesisConfig, synthesise
-from crisp.learn.adapt.recipe import AdaptRecipe, GuardConfig
+from crisp.adapt.recipe import AdaptRecipe, GuardConfig
+from crisp.synth.procedural import catalogue
+from crisp.synth.synthesise import SynthesisConfig, synthesise
 
 SPLIT = "stream"
 SCENES, VIEWS, SEED, OBJECTS = 6, 2, 5101, (3, 4)

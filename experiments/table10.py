@@ -9,7 +9,7 @@ Both algorithms take the pose step on SE(3), which reaches the optimum of the pu
 from __future__ import annotations
 
 from crisp.refine.corrector import Corrector
-from crisp.refine.se3_step import Se3Step
+from crisp.refine.pose_step import Se3Step
 from crisp.refine.shape_step import ActiveShape, HullDescent
 from experiments.corrections import run_table
 

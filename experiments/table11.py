@@ -22,13 +22,13 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from crisp.data.bop import BopDataset
+from crisp.adapt.adapter import Adapter
+from crisp.adapt.recipe import AdaptRecipe, GuardConfig, load_adapt_recipe
+from crisp.data.bop.reader import BopDataset
 from crisp.evaluate.evidence import Claim, write_evidence
-from crisp.learn.adapt.adapter import Adapter
-from crisp.learn.adapt.recipe import AdaptRecipe, GuardConfig, load_adapt_recipe
-from crisp.metrics.pose import add_s
-from crisp.metrics.scores import auc, bootstrap_interval
-from crisp.metrics.shape import sample_surface
+from crisp.evaluate.metrics.pose import add_s
+from crisp.evaluate.metrics.shape import sample_surface
+from crisp.evaluate.metrics.statistics import auc, bootstrap_interval
 from crisp.model import Model, load_model
 from crisp.progress import track
 from crisp.stages import predict

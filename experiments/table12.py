@@ -16,8 +16,7 @@ import torch
 
 from crisp.evaluate.evidence import Claim, write_evidence
 from crisp.model import Model, load_model
-from crisp.networks.backbone import Backbone
-from crisp.networks.quantise import quantise_backbone
+from crisp.networks.backbone import Backbone, quantise_backbone
 from experiments.adaptation import (
     ADAPT_SCENES,
     ADAPT_SEED,

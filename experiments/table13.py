@@ -6,7 +6,7 @@ python -m experiments.table13 [--quick]
 from __future__ import annotations
 
 from crisp.refine.corrector import Corrector
-from crisp.refine.se3_step import Se3Step
+from crisp.refine.pose_step import Se3Step
 from crisp.refine.shape_step import ActiveShape
 from experiments.corrections import run_table
 

@@ -20,16 +20,16 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from crisp.data.dataset import Dataset, Instance, KnownObject
-from crisp.data.nocs_files import Split
-from crisp.data.procedural import catalogue
+from crisp.data.nocs.files import Split
 from crisp.evaluate.conventions import CONVENTIONS, Conventions
 from crisp.evaluate.evidence import Claim, write_evidence
+from crisp.evaluate.metrics.bop_errors import THRESHOLDS
 from crisp.evaluate.protocols import PROTOCOLS, Protocol
 from crisp.evaluate.score import score_set
 from crisp.evaluate.score_rows import ObjectScore
 from crisp.evaluate.score_table import Scores
-from crisp.metrics.bop_errors import THRESHOLDS
-from crisp.shape.mesh_io import write_ply
+from crisp.shape.mesh import write_ply
+from crisp.synth.procedural import catalogue
 from crisp.types import Mesh
 from experiments.drawn_bop import draw_bop
 from experiments.drawn_replicas import draw_nocs, draw_spe3r

@@ -20,7 +20,7 @@ from crisp.geometry.pose import from_rotation_translation
 from crisp.learn.features import Batch, CropFeatures, FeatureStore
 from crisp.learn.problem import Problem
 from crisp.refine.problem import Observation, Squares, mean_rho, object_points
-from crisp.shape.field import SignedDistance
+from crisp.shape.sdf import SignedDistance
 
 
 @dataclass(frozen=True)

@@ -18,16 +18,16 @@ from typing import Any
 
 import numpy as np
 
-from crisp.data.bop import BopDataset, FrameKey
+from crisp.data.bop.reader import BopDataset, FrameKey
 from crisp.data.dataset import Instance
 from crisp.errors import InputError
 from crisp.evaluate.predict import predict
 from crisp.evaluate.protocols import Protocol
 from crisp.evaluate.score import score
 from crisp.evaluate.score_rows import ObjectScore
-from crisp.frame_files import read_json
 from crisp.model import Model
-from crisp.results import described
+from crisp.output.results import described
+from crisp.sources.frames import read_json
 from experiments.real_frames import VARIABLE
 
 RESULTS = Path(__file__).parent / "results"

@@ -18,13 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
-from crisp.data.bop import BopDataset
+from crisp.adapt.recipe import AdaptRecipe, load_adapt_recipe
+from crisp.adapt.run import AdaptOptions, adapt, audit_path
+from crisp.adapt.snapshot import read_audit
+from crisp.data.bop.reader import BopDataset
 from crisp.evaluate.evidence import Claim, write_evidence
-from crisp.learn.adapt.audit import read_audit
-from crisp.learn.adapt.recipe import AdaptRecipe, load_adapt_recipe
-from crisp.learn.adapt.run import AdaptOptions, adapt, audit_path
 from crisp.model import load_model
-from crisp.results import described
+from crisp.output.results import described
 from experiments.ycbv import (
     OWN,
     RESULTS,

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from crisp.data.bop import BopDataset
+from crisp.data.bop.reader import BopDataset
 from crisp.evaluate.evidence import Claim, write_evidence
 from crisp.model import Model, load_model
 from crisp.types import Result

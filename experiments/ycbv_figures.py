@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from crisp.evaluate.evidence import Claim
+from crisp.evaluate.metrics.statistics import bootstrap_interval
 from crisp.evaluate.protocols import E_SHAPE_AUC
-from crisp.metrics.scores import bootstrap_interval
 from experiments.ycbv import Row
 
 Statistic = Callable[[np.ndarray, np.ndarray], float]

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from crisp.data.bop import BopDataset
+from crisp.data.bop.reader import BopDataset
 from crisp.evaluate.evidence import Claim, write_evidence
 from crisp.model import load_model
 from experiments.held_out import MIN_VISIBLE

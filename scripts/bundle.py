@@ -11,7 +11,7 @@ from pathlib import Path
 
 from crisp.model import BACKBONE, WEIGHTS
 from crisp.networks.checkpoint import load_checkpoint, save_checkpoint
-from crisp.refine.settings import load_correction
+from crisp.refine.recipes import load_correction
 
 
 def main() -> None:

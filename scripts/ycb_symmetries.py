@@ -18,8 +18,8 @@ import numpy as np
 
 from crisp.data.mesh_files import INFO_NAME, SUFFIXES, read_model
 from crisp.errors import InputError
-from crisp.frame_files import read_json
-from crisp.whole_files import write_whole
+from crisp.files import write_whole
+from crisp.sources.frames import read_json
 
 OBJECTS = 21
 TOLERANCE_MM = 2.0

@@ -11,19 +11,17 @@ import torch
 import trimesh
 from scipy.spatial.transform import Rotation
 
-from crisp.data.bop_writer import BopFrame, BopInstance, BopWriter
+from crisp.data.bop.writer import BopFrame, BopInstance, BopWriter
 from crisp.geometry.camera import Camera
 from crisp.model import BACKBONE, Model, load_model, training_backbone
 from crisp.networks.backbone import Backbone
 from crisp.networks.checkpoint import CheckpointInfo, save_checkpoint
 from crisp.networks.config import preset
+from crisp.networks.heads import TokenPncHead, neutral_code
 from crisp.networks.model import CrispNetwork, build_network
-from crisp.networks.shape_head import neutral_code
-from crisp.networks.token_head import TokenPncHead
-from crisp.objects import ObjectModel, Symmetries, TexturedMesh
-from crisp.render.raster import Posed, rasterise, smooth
 from crisp.shape.library import ShapeLibrary
-from crisp.types import Mesh
+from crisp.shape.raster import Posed, rasterise, smooth
+from crisp.types import Mesh, ObjectModel, Symmetries, TexturedMesh
 
 # Tensors here are small: a second thread waits more than it works, and on a busy machine, where it waits by
 # spinning, the suite takes several times as long. Sums have one order besides. The variable is for processes

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from crisp.data.bop_detections import encode_mask
+from crisp.data.bop.detections import encode_mask
 from crisp.data.dataset import Dataset, FrameKey
 
 

@@ -12,16 +12,7 @@ import torch
 from crisp.errors import ObjectFailure, Status
 from crisp.geometry.camera import Camera
 from crisp.pipeline import Stages
-from crisp.types import (
-    Certificate,
-    CorrectionSummary,
-    Crop,
-    Detection,
-    Estimate,
-    Frame,
-    Mesh,
-    Prediction,
-)
+from crisp.types import Certificate, CorrectionSummary, Crop, Detection, Estimate, Frame, Mesh, Prediction
 
 CAMERA = Camera(np.array([[120.0, 0, 48], [0, 120.0, 36], [0, 0, 1]]), 96, 72)
 FRAME = Frame(np.zeros((72, 96, 3), np.uint8), np.full((72, 96), 0.6, np.float32), CAMERA, "000001/000003")

@@ -8,14 +8,13 @@ import numpy as np
 import trimesh
 from scipy.spatial.transform import Rotation
 
-from crisp.data.bop_writer import BopFrame, BopInstance
-from crisp.data.nocs_files import Split, camera_of
-from crisp.data.nocs_writer import NocsWriter
-from crisp.data.spe3r_writer import Role, Spe3rWriter
+from crisp.data.bop.writer import BopFrame, BopInstance
+from crisp.data.nocs.files import Split, camera_of
+from crisp.data.nocs.writer import NocsWriter
+from crisp.data.spe3r.writer import Role, Spe3rWriter
 from crisp.geometry.camera import Camera
-from crisp.objects import ObjectModel, TexturedMesh
-from crisp.render.raster import Posed, rasterise, smooth
-from crisp.types import Mesh
+from crisp.shape.raster import Posed, rasterise, smooth
+from crisp.types import Mesh, ObjectModel, TexturedMesh
 
 NOCS_SIZE = (160, 120)
 SPE3R_CAMERA = Camera(np.array([[100.0, 0.0, 32.0], [0.0, 100.0, 32.0], [0.0, 0.0, 1.0]]), 64, 64)

@@ -10,10 +10,9 @@ import torch
 
 from crisp.geometry.align import RegistrationConfig
 from crisp.model import Model, load_model
-from crisp.naming import name_all
 from crisp.networks.checkpoint import save_checkpoint
-from crisp.refine.settings import load_correction
-from crisp.shape.library import ShapeLibrary
+from crisp.refine.recipes import load_correction
+from crisp.shape.library import ShapeLibrary, name_all
 from crisp.types import Certificate, CorrectionSummary, Estimate
 
 

@@ -15,19 +15,13 @@ from crisp.geometry.align import RegistrationConfig
 from crisp.model import Model
 from crisp.pipeline import estimate
 from crisp.refine.corrector import Corrector
-from crisp.refine.known_search import KnownSearch
+from crisp.refine.pose_step import Se3Step
 from crisp.refine.problem import Observation, ShapeBasis, State
-from crisp.refine.se3_step import Se3Step
-from crisp.shape.field import AnalyticSphere, SignedDistance
+from crisp.refine.search.known import KnownSearch
 from crisp.shape.mesh import MeshConfig
+from crisp.shape.sdf import AnalyticSphere, SignedDistance
 from crisp.stages import cut_all, reconstruct, register_all
-from crisp.types import (
-    Crop,
-    Detection,
-    Estimate,
-    Mesh,
-    Prediction,
-)
+from crisp.types import Crop, Detection, Estimate, Mesh, Prediction
 
 
 def test_all_well() -> None:

@@ -20,12 +20,12 @@ import pytest
 import tyro
 
 from crisp.cli import VERBS, main
-from crisp.demo import demo_scene
+from crisp.cli.demo import demo_scene
 from crisp.errors import Status
 from crisp.learn import recipe
-from crisp.refine.settings import correction_names
-from crisp.render.viewpoints import Viewpoints
-from crisp.results import _object
+from crisp.output.results import _object
+from crisp.refine.recipes import correction_names
+from crisp.synth.render.arrangement import Viewpoints
 from crisp.types import Certificate, CorrectionSummary, Result
 
 ROOT = Path(__file__).parents[1]

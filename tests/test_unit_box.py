@@ -9,7 +9,7 @@ from experiments.unit_box import SizedField, SizedShapes, aligned, choose_shape,
 
 from crisp.geometry.pose import apply, random_rotation
 from crisp.refine.problem import Observation, object_points
-from crisp.shape.field import AnalyticBox
+from crisp.shape.sdf import AnalyticBox
 
 
 def _pair(scale: float) -> tuple[torch.Tensor, Observation, torch.Tensor]:

@@ -12,10 +12,10 @@ import torch
 import trimesh
 from scripts.ycb_symmetries import declared
 
+from crisp.certify.certificate import UNCALIBRATED
 from crisp.errors import InputError
 from crisp.geometry.points import diameter
 from crisp.model import BACKBONE, WEIGHTS, Model, load_model
-from crisp.refine.certificate import UNCALIBRATED
 from crisp.shape.mesh import MeshConfig, extract_meshes
 from crisp.types import Mesh
 

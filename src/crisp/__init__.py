@@ -14,7 +14,7 @@ from crisp.errors import InputError
 from crisp.types import Frame, Result
 
 if TYPE_CHECKING:
-    from crisp.learn.adapt.adapter import Adapter
+    from crisp.adapt.adapter import Adapter
     from crisp.model import Model
 
 __version__ = "0.1.0"
@@ -39,7 +39,7 @@ def load(source: str = "bundled", *, device: str | None = None) -> Model:
 def __getattr__(name: str) -> type[Adapter]:
     """`crisp.Adapter`, which needs torch, is imported when first asked for."""
     if name == "Adapter":
-        from crisp.learn.adapt.adapter import Adapter
+        from crisp.adapt.adapter import Adapter
 
         return Adapter
     raise AttributeError(f"module 'crisp' has no attribute {name!r}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from crisp.data.synthesise import SynthesisConfig
+from crisp.synth.synthesise import SynthesisConfig
 
 
 @dataclass(frozen=True)

@@ -11,25 +11,24 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
+from crisp.certify.calibration import NAME as CALIBRATION
+from crisp.certify.calibration import read_calibration
+from crisp.certify.certificate import CertificateConfig
 from crisp.crop import CropConfig
 from crisp.errors import InputError, ObjectFailure
 from crisp.geometry.align import RegistrationConfig
-from crisp.networks.backbone import Backbone, load_backbone
+from crisp.networks.backbone import Backbone, dequantise, load_backbone, quantise_backbone
 from crisp.networks.checkpoint import JSON_NAME, CheckpointInfo, load_checkpoint, sha256
 from crisp.networks.config import preset
 from crisp.networks.model import CrispNetwork
-from crisp.networks.quantise import dequantise, quantise_backbone
 from crisp.pipeline import Stages, estimate
 from crisp.refine.active_shape import ActiveShapes
-from crisp.refine.calibration_file import NAME as CALIBRATION
-from crisp.refine.calibration_file import read_calibration
-from crisp.refine.certificate import CertificateConfig
 from crisp.refine.corrector import Corrector
-from crisp.refine.multiview import fingerprint
-from crisp.refine.settings import load_correction
+from crisp.refine.recipes import load_correction
 from crisp.shape.mesh import MeshConfig
 from crisp.stages import StageSettings, correct_all, detections_of, standard_stages
-from crisp.tracking import Tracker, TrackingConfig
+from crisp.tracking.pool import fingerprint
+from crisp.tracking.tracker import Tracker, TrackingConfig
 from crisp.types import Detection, Frame, Result
 
 WEIGHTS = Path(__file__).parent / "weights"

@@ -9,22 +9,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from crisp.certify.certificate import CertificateConfig, Sight, Uniqueness, certify, observe_pixels
+from crisp.certify.degeneracy import degeneracy
 from crisp.crop import CropConfig, crop
 from crisp.errors import InputError, ObjectFailure
 from crisp.geometry.align import RegistrationConfig, register
-from crisp.naming import name_all
 from crisp.networks.model import CrispNetwork
 from crisp.pipeline import Stages
 from crisp.refine.active_shape import ActiveShapes, shape_gram
-from crisp.refine.certificate import CertificateConfig, Sight, Uniqueness, certify
 from crisp.refine.corrector import Correction, Corrector
-from crisp.refine.degeneracy import degeneracy
 from crisp.refine.free_space import DepthMap
-from crisp.refine.pixels import observe_pixels
 from crisp.refine.problem import Observation, PooledPoints, ShapeBasis, State, fewer_points, with_pool
-from crisp.shape.field import SignedDistance
-from crisp.shape.library import ShapeLibrary
+from crisp.shape.library import ShapeLibrary, name_all
 from crisp.shape.mesh import MeshConfig, extract_meshes
+from crisp.shape.sdf import SignedDistance
 from crisp.types import Certificate, CorrectionSummary, Crop, Detection, Estimate, Frame, Mesh, Prediction
 
 PoolOf = Callable[[Sequence[Estimate], ShapeBasis], PooledPoints | None]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from crisp.cli_adapt import adapt_demo
+from crisp.cli.adapt import adapt_demo
 from crisp.config import Demo
 
 

@@ -8,7 +8,7 @@ import pytest
 from command import Command, refused
 from detections_file import true_detections, write_detections
 
-from crisp.data.bop import BopDataset
+from crisp.data.bop.reader import BopDataset
 
 RECIPE = """
 correct = "{corrector}"

@@ -11,8 +11,8 @@ from command import Command, refused
 from detections_file import true_detections, write_detections
 
 from crisp.config import ProtocolName
-from crisp.data.bop import BopDataset
-from crisp.shape.mesh_io import write_ply
+from crisp.data.bop.reader import BopDataset
+from crisp.shape.mesh import write_ply
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def test_a_table_that_cannot_be_rendered_is_one_sentence(
     def fail(_: object) -> None:
         raise ArithmeticError("no light\nat all")
 
-    monkeypatch.setattr("crisp.data.synthesise._render", fail)
+    monkeypatch.setattr("crisp.synth.synthesise._render", fail)
     (folder / "meshes").mkdir()
     trimesh.creation.box((0.1, 0.1, 0.1)).export(folder / "meshes" / "box.ply")
     options = ("--meshes", folder / "meshes", "--scenes", "2", "--workers", "1")

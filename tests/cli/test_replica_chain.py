@@ -12,11 +12,11 @@ import pytest
 import trimesh
 from command import Command
 
-from crisp.data.procedural import object_model
-from crisp.data.procedural.spacecraft import spacecraft
-from crisp.learn.adapt.audit import read_audit
-from crisp.learn.adapt.run import audit_path
+from crisp.adapt.run import audit_path
+from crisp.adapt.snapshot import read_audit
 from crisp.networks.checkpoint import sha256
+from crisp.synth.procedural import object_model
+from crisp.synth.procedural.satellites import spacecraft
 
 pytestmark = pytest.mark.slow
 

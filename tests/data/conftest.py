@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from small_set import AXIS, HALF_TURN, bop_frame, box_model
 
-from crisp.data.bop_writer import BopWriter
-from crisp.objects import Symmetries
+from crisp.data.bop.writer import BopWriter
+from crisp.types import Symmetries
 
 
 @pytest.fixture

@@ -11,11 +11,10 @@ import numpy as np
 import trimesh
 from scipy.spatial.transform import Rotation
 
-from crisp.data.bop import FrameKey
-from crisp.data.bop_writer import BopFrame, BopInstance
+from crisp.data.bop.reader import FrameKey
+from crisp.data.bop.writer import BopFrame, BopInstance
 from crisp.geometry.camera import Camera
-from crisp.objects import ObjectModel, Symmetries, TexturedMesh
-from crisp.types import Mesh
+from crisp.types import Mesh, ObjectModel, Symmetries, TexturedMesh
 
 W, H = 24, 16
 CAMERA = Camera(np.array([[30.0, 0.0, 12.3], [0.0, 31.0, 7.9], [0.0, 0.0, 1.0]]), W, H)

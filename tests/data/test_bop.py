@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 from small_set import AXIS, CAMERA, HALF_TURN, KEY, H, W, bop_frame, box_model, edit, pose
 
-from crisp.data.bop import BopDataset, FrameKey
-from crisp.data.bop_writer import BopWriter
+from crisp.data.bop.reader import BopDataset, FrameKey
+from crisp.data.bop.writer import BopWriter
 from crisp.errors import InputError
-from crisp.objects import Symmetries
+from crisp.types import Symmetries
 
 # --- round trip
 

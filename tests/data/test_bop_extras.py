@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from crisp.data.bop import BopDataset
-from crisp.data.bop_detections import Target, decode_mask, encode_mask, read_detections, read_targets
+from crisp.data.bop.detections import Target, decode_mask, encode_mask, read_detections, read_targets
+from crisp.data.bop.reader import BopDataset
 from crisp.data.dataset import FrameKey
 from crisp.errors import InputError, ObjectFailure
 from crisp.types import Detection

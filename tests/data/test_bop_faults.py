@@ -11,7 +11,7 @@ import pytest
 import trimesh
 from small_set import KEY, edit
 
-from crisp.data.bop import BopDataset, FrameKey
+from crisp.data.bop.reader import BopDataset, FrameKey
 from crisp.errors import InputError
 
 

@@ -12,8 +12,8 @@ import trimesh
 from PIL import Image
 from small_set import CAMERA, H, W, bop_frame
 
-from crisp.data.bop import BopDataset, FrameKey
-from crisp.data.bop_writer import BopFrame, BopWriter
+from crisp.data.bop.reader import BopDataset, FrameKey
+from crisp.data.bop.writer import BopFrame, BopWriter
 from crisp.errors import InputError
 from crisp.geometry.camera import Camera
 

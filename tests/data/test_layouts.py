@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from replicas import write_nocs, write_spe3r
 
-from crisp.data.bop import BopDataset
+from crisp.data.bop.reader import BopDataset
 from crisp.data.dataset import Dataset
 from crisp.data.layouts import layout_of, open_dataset, splits_of
-from crisp.data.nocs import NocsDataset
-from crisp.data.spe3r import Spe3rDataset
+from crisp.data.nocs.reader import NocsDataset
+from crisp.data.spe3r.reader import Spe3rDataset
 from crisp.errors import InputError
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from crisp.data.mesh_files import read_model, read_models
 from crisp.errors import InputError
-from crisp.objects import ObjectModel
+from crisp.types import ObjectModel
 
 SIZE_M = (0.1, 0.2, 0.3)
 

@@ -10,18 +10,19 @@ import torch
 from PIL import Image
 from replicas import nocs_models, write_nocs
 
-from crisp.data.bop_writer import BopFrame
-from crisp.data.nocs import NocsDataset
-from crisp.data.nocs_detections import detections_path, read_mask_rcnn
-from crisp.data.nocs_files import (
+from crisp.data.bop.writer import BopFrame
+from crisp.data.nocs.files import (
     CAMERA_K,
     REAL_K,
     camera_of,
     coordinate_image,
+    detections_path,
     read_coordinates,
     read_depth_m,
+    read_mask_rcnn,
 )
-from crisp.data.nocs_models import model_id
+from crisp.data.nocs.models import model_id
+from crisp.data.nocs.reader import NocsDataset
 from crisp.geometry.pose import rotation_angle_deg
 
 SPLITS = ("real_train", "real_test", "camera_train", "camera_val")

@@ -10,14 +10,14 @@ from replicas import nocs_models, satellites
 
 from crisp.data.dataset import Dataset
 from crisp.data.layouts import open_dataset
-from crisp.data.procedural import default_models
-from crisp.data.procedural.spacecraft import spacecraft
-from crisp.data.scene_layouts import resized, role_of, with_categories
-from crisp.data.synthesis_config import SynthesisConfig
-from crisp.data.synthesise import synthesise
-from crisp.doctor.set_checks import check_split
+from crisp.doctor.sets import check_split
 from crisp.errors import InputError
-from crisp.objects import ObjectModel
+from crisp.synth.config import SynthesisConfig
+from crisp.synth.layouts import resized, role_of, with_categories
+from crisp.synth.procedural import default_models
+from crisp.synth.procedural.satellites import spacecraft
+from crisp.synth.synthesise import synthesise
+from crisp.types import ObjectModel
 
 
 def rendered(root: Path, models: tuple[ObjectModel, ...], **settings: object) -> Dataset:

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from replicas import SPE3R_CAMERA, satellites, write_spe3r
 
-import crisp.data.rendered_depth as rendered_depth
-from crisp.data.bop_writer import BopFrame
+import crisp.data.spe3r.reader as rendered_depth
+from crisp.data.bop.writer import BopFrame
 from crisp.data.dataset import FrameKey
-from crisp.data.spe3r import Spe3rDataset, in_split
-from crisp.data.spe3r_writer import image_numbers
+from crisp.data.spe3r.reader import Spe3rDataset, in_split
+from crisp.data.spe3r.writer import image_numbers
 from crisp.errors import InputError
 
 FIRST = FrameKey(1, 1)

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from crisp.doctor.findings import Diagnosis, Finding, spread, summary
-from crisp.doctor.frame_checks import check_files
+from crisp.doctor.frames import Diagnosis, Finding, check_files, spread, summary
 
 W, H = 40, 30
 CAMERA = {"cam_K": [50.0, 0, 20, 0, 50.0, 15, 0, 0, 1], "depth_scale": 1.0}

@@ -14,8 +14,8 @@ import trimesh
 from replicas import write_nocs, write_spe3r
 
 from crisp.cli import main
-from crisp.doctor.agreement import agreement
-from crisp.doctor.set_checks import SetDiagnosis, check_dataset
+from crisp.doctor.frames import agreement
+from crisp.doctor.sets import SetDiagnosis, check_dataset
 from crisp.errors import InputError
 from crisp.geometry.camera import Camera
 from crisp.types import Frame, Mesh

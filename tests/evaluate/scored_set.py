@@ -10,12 +10,11 @@ import numpy as np
 import trimesh
 from scipy.spatial.transform import Rotation
 
-from crisp.data.bop_writer import BopFrame, BopInstance, BopWriter
+from crisp.data.bop.writer import BopFrame, BopInstance, BopWriter
 from crisp.geometry.camera import Camera
-from crisp.objects import ObjectModel, Symmetries, TexturedMesh
-from crisp.render.raster import Posed, rasterise, smooth
-from crisp.shape.mesh_io import write_ply
-from crisp.types import Mesh
+from crisp.shape.mesh import write_ply
+from crisp.shape.raster import Posed, rasterise, smooth
+from crisp.types import Mesh, ObjectModel, Symmetries, TexturedMesh
 
 CAMERA = Camera(np.array([[300.0, 0, 96], [0, 300.0, 72], [0, 0, 1]]), 192, 144)
 ABOUT_Z = Symmetries(continuous=((np.array([0.0, 0.0, 1.0]), np.zeros(3)),))

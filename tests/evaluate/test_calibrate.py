@@ -11,14 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from crisp.certify.calibration import read_calibration, write_calibration
+from crisp.certify.certificate import CertificateConfig
 from crisp.cli import main
-from crisp.data.bop import BopDataset
+from crisp.data.bop.reader import BopDataset
 from crisp.errors import InputError
-from crisp.evaluate.calibrate import calibrate, evidence_of, measuring
-from crisp.evaluate.judge import Judged, judge
+from crisp.evaluate.calibrate import Judged, calibrate, evidence_of, judge, measuring
 from crisp.model import BACKBONE, Model, load_model
-from crisp.refine.calibration_file import read_calibration, write_calibration
-from crisp.refine.certificate import CertificateConfig
 from crisp.shape.mesh import MeshConfig
 from crisp.types import Certificate
 

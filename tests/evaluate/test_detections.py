@@ -13,9 +13,8 @@ from detections_file import detection, true_detections, write_detections
 from replicas import write_nocs
 from scored_set import entry, motion, truth, write_predictions, write_set
 
-from crisp.data.bop import BopDataset
+from crisp.data.bop.reader import BopDataset
 from crisp.data.dataset import FrameKey
-from crisp.data.detected_masks import open_detections
 from crisp.data.layouts import open_dataset
 from crisp.data.plain_pickle import read_plain_pickle, write_plain_pickle
 from crisp.errors import InputError
@@ -25,6 +24,7 @@ from crisp.evaluate.protocols import Protocol
 from crisp.evaluate.score import score
 from crisp.evaluate.score_table import Scores
 from crisp.model import Model
+from crisp.sources.masks import open_detections
 
 FIRST = FrameKey(1, 0)
 PROTOCOLS: tuple[Protocol, ...] = ("add-s", "nocs-map", "bop")

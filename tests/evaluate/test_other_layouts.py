@@ -11,7 +11,7 @@ from replicas import nocs_models, write_nocs, write_spe3r
 
 from crisp.data.layouts import open_dataset
 from crisp.errors import InputError
-from crisp.evaluate.judge import judge
+from crisp.evaluate.calibrate import judge
 from crisp.evaluate.predict import predict
 from crisp.evaluate.score import score
 from crisp.evaluate.true_model import TrueModel

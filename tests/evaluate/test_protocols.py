@@ -13,7 +13,7 @@ import pytest
 from scored_set import BOTTLE, BOX, CAN, failed, motion, truth, write_predictions, write_set
 
 from crisp.config import ProtocolName
-from crisp.data.bop import BopDataset, FrameKey, Instance
+from crisp.data.bop.reader import BopDataset, FrameKey, Instance
 from crisp.errors import InputError
 from crisp.evaluate.conventions import Conventions
 from crisp.evaluate.protocols import PROTOCOLS, Protocol, settings_of

@@ -9,11 +9,11 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 from crisp.errors import InputError
+from crisp.evaluate.metrics.shape import sampling_floor
 from crisp.evaluate.object_errors import PoseError
 from crisp.evaluate.predictions import read_predictions
 from crisp.evaluate.score import score
-from crisp.metrics.shape import sampling_floor
-from crisp.shape.mesh_io import write_ply
+from crisp.shape.mesh import write_ply
 from crisp.types import Mesh
 
 POSES = [

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crisp.data.bop import BopDataset
+from crisp.data.bop.reader import BopDataset
 from crisp.errors import InputError
 from crisp.evaluate.stream import stream_scores
 

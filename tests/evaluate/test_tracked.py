@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from crisp.errors import InputError
-from crisp.evaluate.predict import predict
-from crisp.evaluate.tracked import read_track_ids
+from crisp.evaluate.predict import predict, read_track_ids
 from crisp.model import Model
-from crisp.tracking import Masks, Tracker
+from crisp.tracking.tracker import Masks, Tracker
 from crisp.types import Frame, Result
 
 STANDING = {"cam_R_w2c": [1, 0, 0, 0, 1, 0, 0, 0, 1], "cam_t_w2c": [0, 0, 0]}

@@ -9,7 +9,7 @@ import torch
 from crisp.errors import InputError
 from crisp.geometry import align, pose
 from crisp.geometry.align import RegistrationConfig, register, weighted_procrustes
-from crisp.geometry.subset import scoring_subset
+from crisp.geometry.points import scoring_subset
 
 SMALL = RegistrationConfig(hypotheses=64)
 

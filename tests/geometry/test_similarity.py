@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from crisp.geometry.similarity import fit_similarity
+from crisp.geometry.align import fit_similarity
 
 
 def pairs(seed: int, scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

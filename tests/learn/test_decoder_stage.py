@@ -11,13 +11,13 @@ import torch
 import trimesh
 from lightning_fabric import Fabric
 
-from crisp.data.sdf_samples import SdfSampleConfig, SdfSamples, sdf_samples
 from crisp.learn.decoder_stage import CodedDecoder, cosine, field_gradient, train_decoder
 from crisp.learn.journal import Journal
 from crisp.learn.losses import SdfWeights
 from crisp.learn.recipe import DecoderStage
+from crisp.learn.sdf_samples import SdfSampleConfig, SdfSamples, sdf_samples
 from crisp.networks.model import CrispNetwork
-from crisp.shape.field import AnalyticBox, AnalyticSphere
+from crisp.shape.sdf import AnalyticBox, AnalyticSphere
 from crisp.types import Mesh
 
 STAGE = DecoderStage(

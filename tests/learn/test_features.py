@@ -14,14 +14,13 @@ import torch
 from PIL import Image
 
 from crisp.crop import normalise
-from crisp.data.bop import BopDataset, FrameKey
+from crisp.data.bop.reader import BopDataset, FrameKey
 from crisp.learn import features
 from crisp.learn.features import CropFeatures, FeatureStore, compute_features
 from crisp.learn.recipe import Augmentation, FeatureStage
 from crisp.learn.views import Scenery, cut_view
+from crisp.networks.heads import ShapeHead, grid_to_tokens
 from crisp.networks.model import CrispNetwork
-from crisp.networks.shape_head import ShapeHead
-from crisp.networks.token_head import grid_to_tokens
 
 STAGE = FeatureStage(versions=2, tokens=8, min_visible=0.3)
 

@@ -20,9 +20,9 @@ from crisp.learn.losses import SymmetryTargets
 from crisp.learn.problem import Problem
 from crisp.learn.recipe import FeatureStage, HeadStage
 from crisp.networks.config import DptHeadConfig
+from crisp.networks.heads import TokenPncHead
 from crisp.networks.model import CrispNetwork, build_network
-from crisp.networks.token_head import TokenPncHead
-from crisp.objects import Symmetries
+from crisp.types import Symmetries
 
 STAGE = HeadStage(steps=12, batch=6, tokens=8, learning_rate=3e-3, surface_weight=10.0, surface_every=2)
 Metrics = dict[str, float]

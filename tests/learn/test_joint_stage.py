@@ -11,10 +11,9 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
-from crisp.data.bop import FrameKey
-from crisp.data.sdf_samples import SampleKind
-from crisp.learn import crop_source
-from crisp.learn.crop_source import CropSource, Example, list_examples
+from crisp.data.bop.reader import FrameKey
+from crisp.learn import features as crop_source
+from crisp.learn.features import CropSource, Example, list_examples
 from crisp.learn.joint_stage import (
     draw_distances,
     joint_losses,
@@ -27,9 +26,10 @@ from crisp.learn.journal import Journal
 from crisp.learn.losses import SymmetryTargets
 from crisp.learn.problem import Problem
 from crisp.learn.recipe import JointStage, Recipe
+from crisp.learn.sdf_samples import SampleKind
 from crisp.networks.config import DptHeadConfig
+from crisp.networks.heads import neutral_code
 from crisp.networks.model import CrispNetwork, build_network
-from crisp.networks.shape_head import neutral_code
 
 STAGE = JointStage(epochs=2, batch=4, surface=20, near=20, volume=40, augment=False, learning_rate=1e-3)
 

@@ -17,7 +17,7 @@ from crisp.learn.losses import (
     sdf_loss,
     soft_l1,
 )
-from crisp.objects import Symmetries
+from crisp.types import Symmetries
 
 HALF_TURN = np.diag([-1.0, -1.0, 1.0, 1.0])
 AXIS = np.array([0.0, 0.6, 0.8])

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crisp.data.bop_writer import BopFrame, BopWriter
+from crisp.data.bop.writer import BopFrame, BopWriter
 from crisp.errors import InputError
 from crisp.geometry.camera import Camera
 from crisp.learn.problem import Problem, open_problem

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 import crisp
 from crisp.cli import main
-from crisp.data.bop import BopDataset
+from crisp.data.bop.reader import BopDataset
 from crisp.errors import InputError
 from crisp.learn import head_stage
 from crisp.learn.recipe import load_recipe

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from crisp.networks.backbone import Features
 from crisp.networks.config import BackboneConfig, DptHeadConfig, NetworkConfig, TokenHeadConfig
-from crisp.networks.features import Features
 from crisp.networks.model import CrispNetwork, build_network
 
 TINY_BACKBONE = BackboneConfig(width=24, blocks=4, attention_heads=2, trained_px=70, taps=(1, 2, 3, 4))

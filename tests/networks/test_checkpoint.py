@@ -12,12 +12,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from crisp.errors import InputError
+from crisp.networks.backbone import quantise_backbone
 from crisp.networks.checkpoint import load_checkpoint, save_checkpoint, sha256
 from crisp.networks.checkpoint_info import CheckpointInfo
 from crisp.networks.model import CrispNetwork, build_network
-from crisp.networks.quantise import quantise_backbone
-from crisp.objects import Symmetries
 from crisp.shape.library import ShapeLibrary
+from crisp.types import Symmetries
 
 
 @pytest.fixture

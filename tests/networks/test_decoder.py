@@ -8,8 +8,8 @@ from torch import Tensor
 
 from crisp.networks.config import NetworkConfig, preset
 from crisp.networks.decoder import FilmSirenDecoder
-from crisp.networks.shape_head import neutral_code
-from crisp.shape.field import SignedDistance
+from crisp.networks.heads import neutral_code
+from crisp.shape.sdf import SignedDistance
 
 Setup = tuple[FilmSirenDecoder, Tensor, Tensor]
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn.functional import gelu, group_norm, interpolate, relu
 
+from crisp.networks.backbone import Features
 from crisp.networks.config import NetworkConfig
-from crisp.networks.dpt_head import DptPncHead, FusionBlock, resize
-from crisp.networks.features import Features
+from crisp.networks.heads import DptPncHead, FusionBlock, resize
 
 
 def twice_as_large(x: torch.Tensor) -> torch.Tensor:

@@ -4,9 +4,8 @@ import pytest
 import torch
 
 from crisp.errors import InputError
-from crisp.networks.backbone import Backbone
+from crisp.networks.backbone import STEP_SUFFIX, Backbone, dequantise, quantise, quantise_backbone
 from crisp.networks.config import BackboneConfig
-from crisp.networks.quantise import STEP_SUFFIX, dequantise, quantise, quantise_backbone
 
 
 @pytest.fixture

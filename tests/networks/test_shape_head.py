@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import torch
 
+from crisp.networks.backbone import Features
 from crisp.networks.config import NetworkConfig
-from crisp.networks.features import Features
-from crisp.networks.shape_head import ShapeHead, neutral_code
+from crisp.networks.heads import ShapeHead, neutral_code
 
 
 def test_input_is_four_class_tokens_and_the_mean_of_the_deepest_patches(features: Features) -> None:

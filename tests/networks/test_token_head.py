@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 import torch
 
+from crisp.networks.backbone import Features
 from crisp.networks.config import NetworkConfig
-from crisp.networks.features import Features
-from crisp.networks.token_head import TokenPncHead, grid_to_tokens, tokens_to_grid
+from crisp.networks.heads import TokenPncHead, grid_to_tokens, tokens_to_grid
 
 
 @pytest.fixture

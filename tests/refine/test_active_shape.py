@@ -8,7 +8,7 @@ import torch
 from crisp.errors import InputError
 from crisp.refine.active_shape import ActiveShapes, box_diameters_m, distance_matrix, shape_gram
 from crisp.refine.problem import ShapeBasis
-from crisp.shape.field import AnalyticBox, AnalyticSphere
+from crisp.shape.sdf import AnalyticBox, AnalyticSphere
 
 BOX = AnalyticBox(cube_half_m=0.15)
 

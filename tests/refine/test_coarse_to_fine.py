@@ -9,11 +9,9 @@ import torch
 
 from crisp.errors import InputError
 from crisp.geometry import pose
-from crisp.refine.coarse_to_fine import CoarseToFine
-from crisp.refine.pose_step import PoseStepResult
+from crisp.refine.pose_step import CoarseToFine, PoseStepResult, Se3Step
 from crisp.refine.problem import Observation, SoftL1, State, object_points, objective
-from crisp.refine.se3_step import Se3Step
-from crisp.shape.field import AnalyticEllipsoid, SignedDistance
+from crisp.shape.sdf import AnalyticEllipsoid, SignedDistance
 
 FIELD = AnalyticEllipsoid()
 CODES = torch.tensor([[0.05, 0.03, 0.02], [0.03, 0.06, 0.04]])

@@ -11,7 +11,7 @@ from torch import Tensor
 from crisp.errors import InputError
 from crisp.geometry import pose
 from crisp.refine.corrector import Correction, Corrector
-from crisp.refine.pose_step import PoseStepResult
+from crisp.refine.pose_step import PoseStepResult, Se3Step
 from crisp.refine.problem import (
     Observation,
     PooledPoints,
@@ -21,10 +21,9 @@ from crisp.refine.problem import (
     object_points,
     objective,
 )
-from crisp.refine.se3_step import Se3Step
 from crisp.refine.shape_step import ActiveShape, HullDescent, ShapeFit
 from crisp.refine.z_step import ZGradientStep
-from crisp.shape.field import AnalyticBox
+from crisp.shape.sdf import AnalyticBox
 
 FIELD = AnalyticBox()
 HALVES = torch.tensor([[0.03, 0.04, 0.05], [0.05, 0.04, 0.03], [0.04, 0.04, 0.07]])

@@ -16,7 +16,7 @@ from crisp.refine.problem import (
     object_points,
     objective,
 )
-from crisp.shape.field import AnalyticBox, AnalyticSphere
+from crisp.shape.sdf import AnalyticBox, AnalyticSphere
 
 KERNELS = pytest.mark.parametrize("kernel", [Squares(), SoftL1(), SoftL1(0.1), Truncated(0.1)], ids=str)
 

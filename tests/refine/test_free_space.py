@@ -9,8 +9,8 @@ import torch
 from crisp.errors import InputError
 from crisp.geometry.camera import Camera
 from crisp.refine.free_space import DepthMap, FreeSpace, FreeSpaceConfig, free_space, grown, outside_mask
-from crisp.shape.coarse import SurfacePoints, surface_points
-from crisp.shape.field import AnalyticSphere
+from crisp.shape.sdf import AnalyticSphere
+from crisp.shape.surface import SurfacePoints, surface_points
 
 CAMERA = Camera(np.array([[100.0, 0, 49.5], [0, 100.0, 39.5], [0, 0, 1]]), width=100, height=80)
 RADIUS_M = 0.06

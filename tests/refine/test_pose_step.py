@@ -8,11 +8,10 @@ import torch
 from crisp.errors import InputError
 from crisp.geometry import pose
 from crisp.geometry.align import weighted_procrustes
-from crisp.refine.pose_step import NO_FIELD, NOT_FINITE, TOO_FEW_POINTS, Posing
+from crisp.refine.pose_step import NO_FIELD, NOT_FINITE, TOO_FEW_POINTS, Look, Posing, Se3Step
 from crisp.refine.problem import Observation, SoftL1, Squares, State, mean_rho, object_points, objective
-from crisp.refine.se3_step import Look, Se3Step
 from crisp.refine.z_step import ZGradientStep
-from crisp.shape.field import AnalyticBox, AnalyticSphere
+from crisp.shape.sdf import AnalyticBox, AnalyticSphere
 
 BOX, HALF = AnalyticBox(), (0.04, 0.06, 0.09)
 STEPS = pytest.mark.parametrize("step", [Se3Step(), ZGradientStep()], ids=lambda s: type(s).__name__)

@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
+from crisp.certify.certificate import published
+from crisp.documents import build_record
 from crisp.errors import InputError
 from crisp.model import Model
-from crisp.refine.certificate import published
+from crisp.output.results import described
 from crisp.refine.corrector import Corrector
+from crisp.refine.pose_step import Se3Step
 from crisp.refine.problem import SoftL1, Squares
-from crisp.refine.se3_step import Se3Step
-from crisp.refine.settings import KINDS, CorrectionSettings, correction_names, load_correction
+from crisp.refine.recipes import KINDS, CorrectionSettings, correction_names, load_correction
 from crisp.refine.shape_step import ActiveShape, HullDescent
 from crisp.refine.z_step import ZGradientStep
-from crisp.results import described
-from crisp.toml_records import build_record
 
 PAIR = '[corrector]\n[corrector.pose_step]\nkind = "Se3Step"\n'
 PUBLISHED = [f"{dataset}-{way}" for dataset in ("ycbv", "spe3r", "nocs") for way in ("bcd", "lsq")]

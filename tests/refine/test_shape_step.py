@@ -6,9 +6,8 @@ import torch
 from crisp.errors import InputError
 from crisp.refine.active_shape import shape_gram
 from crisp.refine.problem import ShapeBasis, SoftL1, Squares
-from crisp.refine.shape_step import ActiveShape, HullDescent, hull_fit, shape_objective
-from crisp.refine.simplex import project_simplex
-from crisp.shape.field import AnalyticBox, AnalyticSphere
+from crisp.refine.shape_step import ActiveShape, HullDescent, hull_fit, project_simplex, shape_objective
+from crisp.shape.sdf import AnalyticBox, AnalyticSphere
 
 SPHERE, BOX = AnalyticSphere(), AnalyticBox()
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from crisp.errors import InputError
-from crisp.refine.simplex import project_simplex, simplex_qp
+from crisp.refine.shape_step import project_simplex, simplex_qp
 
 
 def plain_projection(v):

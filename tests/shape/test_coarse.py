@@ -7,9 +7,8 @@ import torch
 from test_mesh import Spheres
 
 from crisp.errors import InputError
-from crisp.shape.coarse import SurfaceConfig, cell_centres, surface_points
-from crisp.shape.field import AnalyticBox, AnalyticEllipsoid, AnalyticSphere
-from crisp.shape.packing import ROW_POINTS, valid_distances
+from crisp.shape.sdf import ROW_POINTS, AnalyticBox, AnalyticEllipsoid, AnalyticSphere, valid_distances
+from crisp.shape.surface import SurfaceConfig, cell_centres, surface_points
 
 BOX = AnalyticBox()
 

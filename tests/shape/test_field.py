@@ -2,7 +2,7 @@
 
 import torch
 
-from crisp.shape.field import AnalyticBox, AnalyticEllipsoid, AnalyticSphere, AnalyticUnion
+from crisp.shape.sdf import AnalyticBox, AnalyticEllipsoid, AnalyticSphere, AnalyticUnion
 
 
 def test_a_union_is_the_nearer_of_two_and_exact_outside():

@@ -10,8 +10,8 @@ from scipy.spatial import cKDTree
 from skimage.measure import marching_cubes
 
 from crisp.errors import InputError, ObjectFailure
-from crisp.shape.field import AnalyticBox, AnalyticEllipsoid, AnalyticSphere
 from crisp.shape.mesh import MeshConfig, extract_mesh, extract_meshes
+from crisp.shape.sdf import AnalyticBox, AnalyticEllipsoid, AnalyticSphere
 from crisp.types import Mesh
 
 N = 48

@@ -5,9 +5,8 @@ import pytest
 import torch
 
 from crisp.errors import InputError
-from crisp.shape.field import AnalyticBox
-from crisp.shape.mesh import MeshConfig, extract_mesh
-from crisp.shape.mesh_io import read_ply, write_ply
+from crisp.shape.mesh import MeshConfig, extract_mesh, read_ply, write_ply
+from crisp.shape.sdf import AnalyticBox
 
 
 def _mesh():

@@ -1,6 +1,6 @@
 """What every data set gives, whatever its files look like: frames, labels, masks and models. Metres.
 
-`crisp.data.bop`, `crisp.data.spe3r` and `crisp.data.nocs` read three layouts;
+`crisp.data.bop.reader`, `crisp.data.spe3r.reader` and `crisp.data.nocs.reader` read three layouts;
 `crisp.data.layouts.open_dataset` tells them apart.
 """
 
@@ -16,8 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from crisp.errors import InputError, ObjectFailure
-from crisp.objects import Symmetries
-from crisp.types import Detection, Frame, Mesh
+from crisp.types import Detection, Frame, Mesh, Symmetries
 
 
 @dataclass(frozen=True, order=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from crisp.data.bop import BopDataset
+from crisp.data.bop.reader import BopDataset
 from crisp.data.dataset import Dataset
-from crisp.data.nocs import FRAME_FOLDERS, NocsDataset
-from crisp.data.spe3r import Spe3rDataset
+from crisp.data.nocs.reader import FRAME_FOLDERS, NocsDataset
+from crisp.data.spe3r.reader import Spe3rDataset
 from crisp.errors import InputError
 
 Layout = Literal["bop", "spe3r", "nocs"]

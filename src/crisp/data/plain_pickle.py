@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from crisp.errors import InputError
-from crisp.whole_files import write_whole
+from crisp.files import write_whole
 
 PLAIN = (bool, int, float, complex, str, bytes, bytearray, type(None))
 NUMERIC_KINDS = "biufcSU"  # no objects: their bytes would be addresses

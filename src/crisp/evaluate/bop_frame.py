@@ -7,12 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from crisp.evaluate.case import Case, Loose
-from crisp.evaluate.object_errors import BopError
-from crisp.evaluate.targets import Choose, visible_enough
-from crisp.evaluate.true_model import TrueModel
-from crisp.geometry.camera import Camera
-from crisp.metrics.bop_errors import (
+from crisp.evaluate.metrics.bop_errors import (
     MSPD_PX,
     REFERENCE_WIDTH_PX,
     THRESHOLDS,
@@ -21,7 +16,12 @@ from crisp.metrics.bop_errors import (
     recalls,
     vsd,
 )
-from crisp.render.raster import depth_image
+from crisp.evaluate.object_errors import BopError
+from crisp.evaluate.predictions import Case, Loose
+from crisp.evaluate.targets import Choose, visible_enough
+from crisp.evaluate.true_model import TrueModel
+from crisp.geometry.camera import Camera
+from crisp.shape.raster import depth_image
 from crisp.types import Frame
 
 

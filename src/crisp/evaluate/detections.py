@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Bool
 
 from crisp.data.dataset import Dataset, FrameKey
-from crisp.data.detected_masks import Detected, DetectedMasks, open_detections
 from crisp.errors import InputError
+from crisp.sources.masks import Detected, DetectedMasks, open_detections
 from crisp.types import Detection
 
 LEAST_OVERLAP = 0.5

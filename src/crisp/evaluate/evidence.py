@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from crisp.errors import InputError
-from crisp.whole_files import write_whole
+from crisp.files import write_whole
 
 _GOAL = re.compile(r"(>=|<=|>|<)\s*([-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?)")
 

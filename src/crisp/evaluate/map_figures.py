@@ -7,10 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from crisp.evaluate.object_errors import Box
-from crisp.evaluate.score_rows import Figure, ObjectScore, Surplus
-from crisp.metrics.boxes import Boxes
-from crisp.metrics.nocs_map import (
+from crisp.evaluate.metrics.boxes import Boxes
+from crisp.evaluate.metrics.nocs_map import (
     IOU_THRESHOLDS,
     POSE_THRESHOLDS,
     Matches,
@@ -20,6 +18,8 @@ from crisp.metrics.nocs_map import (
     match,
     mean_average_precision,
 )
+from crisp.evaluate.object_errors import Box
+from crisp.evaluate.score_rows import Figure, ObjectScore, Surplus
 
 PERCENT = 100.0
 DRAWS, SEED = 1000, 0

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 from crisp.errors import InputError
-from crisp.metrics import bop_errors
-from crisp.metrics.boxes import TURNS
-from crisp.metrics.nocs_map import IOU_THRESHOLDS, LEAST_IOU, POSE_THRESHOLDS
-from crisp.metrics.paper_shape import CRISP_SHAPE_POINTS, ESTIMATE_POINTS, TRUTH_POINTS
-from crisp.metrics.shape import CHAMFER_POINTS
+from crisp.evaluate.metrics import bop_errors
+from crisp.evaluate.metrics.boxes import TURNS
+from crisp.evaluate.metrics.nocs_map import IOU_THRESHOLDS, LEAST_IOU, POSE_THRESHOLDS
+from crisp.evaluate.metrics.shape import CHAMFER_POINTS, CRISP_SHAPE_POINTS, ESTIMATE_POINTS, TRUTH_POINTS
 
 Protocol = Literal[
     "add-s", "crisp-shape", "chamfer-mm", "spe3r-l1", "nocs-shape", "nocs-map-original", "nocs-map", "bop"

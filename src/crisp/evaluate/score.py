@@ -16,7 +16,6 @@ from typing import Any
 
 import crisp
 from crisp.data.dataset import Dataset, FrameKey
-from crisp.data.detected_masks import DetectedMasks
 from crisp.data.layouts import layout_of, open_dataset
 from crisp.errors import InputError
 from crisp.evaluate.conventions import CONVENTIONS, Conventions
@@ -28,6 +27,7 @@ from crisp.evaluate.score_frame import FrameScorer, FrameScores
 from crisp.evaluate.score_table import Scores
 from crisp.evaluate.targets import Targets, targets_of, visible_enough
 from crisp.progress import track
+from crisp.sources.masks import DetectedMasks
 
 
 def score(

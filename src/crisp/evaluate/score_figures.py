@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from crisp.evaluate.map_figures import map_figures
+from crisp.evaluate.metrics.nocs_map import FIXED, ORIGINAL
+from crisp.evaluate.metrics.statistics import auc, bootstrap_interval
 from crisp.evaluate.object_errors import SquaredError
 from crisp.evaluate.protocols import AUC_CM, E_SHAPE_AUC, F_SCORE_M
 from crisp.evaluate.score_rows import Figure, ObjectScore, Surplus
-from crisp.metrics.nocs_map import FIXED, ORIGINAL
-from crisp.metrics.scores import auc, bootstrap_interval
 
 MM_PER_M = 1000.0
 Frames = Shaped[np.ndarray, " n"] | None

@@ -18,8 +18,8 @@ from crisp.errors import InputError
 from crisp.evaluate.score_figures import MM_PER_M
 from crisp.evaluate.score_rows import Figure, ObjectScore, Summary, Surplus
 from crisp.evaluate.score_table import Scores
-from crisp.frame_files import read_json
-from crisp.whole_files import finite, write_whole
+from crisp.files import finite, write_whole
+from crisp.sources.frames import read_json
 
 
 def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:

@@ -10,18 +10,17 @@ import numpy as np
 from jaxtyping import Float
 
 from crisp.data.dataset import Dataset, FrameKey, Instance
-from crisp.data.detected_masks import Detected, DetectedMasks
 from crisp.errors import InputError
 from crisp.evaluate.bop_frame import score_frame
-from crisp.evaluate.case import NO_DETECTION, Case, Loose
 from crisp.evaluate.conventions import Conventions
 from crisp.evaluate.detections import labels_of_detections
 from crisp.evaluate.object_errors import BopError, Box, BoxPair
-from crisp.evaluate.predictions import PredictedObject, Predictions
+from crisp.evaluate.predictions import NO_DETECTION, Case, Loose, PredictedObject, Predictions
 from crisp.evaluate.protocols import MAP_PROTOCOLS, NEED_MESH, Protocol
 from crisp.evaluate.score_rows import ObjectScore, Surplus
 from crisp.evaluate.targets import Choose, visible_enough
 from crisp.evaluate.true_model import TrueModels
+from crisp.sources.masks import Detected, DetectedMasks
 from crisp.types import Mesh
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from crisp.data.bop_detections import read_targets
+from crisp.data.bop.detections import read_targets
 from crisp.data.dataset import Dataset, FrameKey
 from crisp.errors import InputError
-from crisp.evaluate.case import Case
+from crisp.evaluate.predictions import Case
 from crisp.evaluate.protocols import LEAST_VISIBLE
 
 Choose = Callable[[Sequence[Case]], list[int]]

@@ -12,26 +12,24 @@ from scipy.spatial import ConvexHull, cKDTree
 
 from crisp.data.dataset import Dataset, Instance, KnownObject
 from crisp.evaluate.conventions import BOP, Conventions
-from crisp.evaluate.object_errors import L1Error, NormalisedError, PoseError, ShapeError, SquaredError
-from crisp.evaluate.protocols import ADD_S_POINTS, F_SCORE_M, SEED
-from crisp.metrics.bop_errors import symmetry_motions
-from crisp.metrics.paper_shape import (
+from crisp.evaluate.metrics.bop_errors import symmetry_motions
+from crisp.evaluate.metrics.pose import add_s, rotation_error_deg, translation_error_m
+from crisp.evaluate.metrics.shape import (
+    CHAMFER_POINTS,
     CRISP_SHAPE_POINTS,
     ESTIMATE_POINTS,
-    TRUTH_POINTS,
-    chamfer_l1,
-    chamfer_squared,
-    normalised_error,
-)
-from crisp.metrics.pose import add_s, rotation_error_deg, translation_error_m
-from crisp.metrics.shape import (
-    CHAMFER_POINTS,
     ESTIMATE_STREAM,
+    TRUTH_POINTS,
     TRUTH_STREAM,
     SurfaceSample,
+    chamfer_l1,
+    chamfer_squared,
     compare,
+    normalised_error,
     sample_surface,
 )
+from crisp.evaluate.object_errors import L1Error, NormalisedError, PoseError, ShapeError, SquaredError
+from crisp.evaluate.protocols import ADD_S_POINTS, F_SCORE_M, SEED
 from crisp.types import Mesh
 
 SQUARED_FACTOR = 1000.0

@@ -12,14 +12,14 @@ from jaxtyping import Float
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from crisp.data.sdf_samples import SampleKind, SdfSamples
 from crisp.learn.journal import Journal, load_state, save_state
 from crisp.learn.losses import SdfWeights, sdf_loss
 from crisp.learn.recipe import DecoderStage
+from crisp.learn.sdf_samples import SampleKind, SdfSamples
 from crisp.networks.decoder import FilmSirenDecoder
-from crisp.networks.shape_head import neutral_code
+from crisp.networks.heads import neutral_code
 from crisp.progress import track
-from crisp.shape.field import SignedDistance
+from crisp.shape.sdf import SignedDistance
 
 
 class CodedDecoder(nn.Module):

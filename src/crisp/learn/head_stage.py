@@ -12,7 +12,6 @@ from jaxtyping import Bool, Float
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from crisp.data.sdf_samples import SampleKind, SdfSamples
 from crisp.geometry.align import RegistrationConfig, register
 from crisp.geometry.pose import rotation_angle_deg
 from crisp.learn.decoder_stage import cosine
@@ -20,8 +19,9 @@ from crisp.learn.features import Batch, FeatureStore
 from crisp.learn.journal import Journal, load_state, save_state
 from crisp.learn.losses import SymmetryTargets, nearest_targets, pnc_loss
 from crisp.learn.recipe import HeadStage
+from crisp.learn.sdf_samples import SampleKind, SdfSamples
+from crisp.networks.heads import TokenPncHead
 from crisp.networks.model import CrispNetwork
-from crisp.networks.token_head import TokenPncHead
 from crisp.progress import track
 
 STANDARDISED_CROPS = 1024  # with dozens of tokens each, far more than means and deviations need

@@ -14,17 +14,16 @@ from jaxtyping import Float
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from crisp.data.sdf_samples import SampleKind, SdfSamples
 from crisp.errors import InputError
-from crisp.learn.crop_source import CropSource, Example, JointBatch, list_examples
 from crisp.learn.decoder_stage import field_gradient
+from crisp.learn.features import CropSource, Example, JointBatch, list_examples
 from crisp.learn.journal import Journal, load_state, save_state
 from crisp.learn.losses import SymmetryTargets, nearest_targets, pnc_loss, sdf_loss
 from crisp.learn.problem import Problem
 from crisp.learn.recipe import JointStage, Recipe
+from crisp.learn.sdf_samples import SampleKind, SdfSamples
+from crisp.networks.heads import TokenPncHead, neutral_code
 from crisp.networks.model import CrispNetwork
-from crisp.networks.shape_head import neutral_code
-from crisp.networks.token_head import TokenPncHead
 from crisp.progress import track
 
 STANDARDISED_CROPS = 64

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from crisp.errors import InputError
-from crisp.whole_files import write_whole
+from crisp.files import write_whole
 
 
 class Journal:

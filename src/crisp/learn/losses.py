@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from crisp.objects import Symmetries
+from crisp.types import Symmetries
 
 
 def soft_l1(error: Float[Tensor, "*n"], zeta: float) -> Float[Tensor, "*n"]:

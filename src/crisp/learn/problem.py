@@ -12,9 +12,9 @@ import numpy as np
 
 from crisp.data.dataset import Dataset, FrameKey, KnownObject
 from crisp.data.layouts import open_dataset
-from crisp.data.sdf_samples import SdfSampleConfig, SdfSamples, sdf_samples, thickened
 from crisp.errors import InputError
 from crisp.learn.recipe import Recipe
+from crisp.learn.sdf_samples import SdfSampleConfig, SdfSamples, sdf_samples, thickened
 from crisp.progress import track
 
 SURFACE_SAMPLES, NEAR_SAMPLES, VOLUME_SAMPLES = 20_000, 60_000, 40_000

@@ -6,10 +6,9 @@ import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from crisp.documents import above_zero, at_least, at_most, load_record, one_of, toml_names
 from crisp.errors import InputError
 from crisp.learn.losses import SdfWeights
-from crisp.record_checks import above_zero, at_least, at_most, one_of
-from crisp.toml_records import load_record, toml_names
 
 LARGEST_SEED = 2**32 - 1
 MOST_WALL_M = 0.008

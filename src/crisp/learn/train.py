@@ -17,7 +17,6 @@ from lightning_fabric import Fabric
 import crisp
 from crisp.data.dataset import FrameKey
 from crisp.errors import InputError
-from crisp.frame_files import read_json
 from crisp.learn.decoder_stage import train_decoder
 from crisp.learn.features import CropFeatures, FeatureStore, backbone_digest, compute_features
 from crisp.learn.head_stage import KnownShapes, train_heads
@@ -29,10 +28,11 @@ from crisp.learn.recipe import Recipe
 from crisp.networks.backbone import Backbone
 from crisp.networks.checkpoint import CheckpointInfo, save_checkpoint
 from crisp.networks.config import preset
+from crisp.networks.heads import TokenPncHead
 from crisp.networks.model import CrispNetwork, build_network
-from crisp.networks.token_head import TokenPncHead
-from crisp.results import prepare_folder
+from crisp.output.results import prepare_folder
 from crisp.shape.library import ShapeLibrary
+from crisp.sources.frames import read_json
 
 RUN_FILE = "run.json"
 

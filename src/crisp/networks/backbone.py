@@ -1,7 +1,14 @@
-"""The frozen DINOv2 backbone: from a folder, from the hub, or from a checkpoint's tensors.
+"""What the frozen backbone says of a batch of crops: all that the heads see, so it can be cached.
+
+The frozen DINOv2 backbone: from a folder, from the hub, or from a checkpoint's tensors.
 
 Tensors are named as in the files that Meta publishes (`facebook/dinov2-small`); newer versions of
 `transformers` rename them inside the model, and a checkpoint must outlive that.
+
+Weight-only int8, one step per output channel, for the frozen backbone: 22.8 MB instead of 88 in float32.
+
+A backbone that is quantised once, before heads are trained on it, costs nothing after that; `quantise` of
+what `dequantise` returned gives the same bytes, so a network can be saved and loaded any number of times.
 """
 
 from __future__ import annotations
@@ -9,18 +16,40 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int8
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from crisp.errors import InputError
 from crisp.networks.config import BackboneConfig
-from crisp.networks.features import Features
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Tokens of the four taps, raw: the backbone's final LayerNorm is not applied (method, section 2).
+
+    Args:
+        taps: (B, 4, T, D) patch tokens, row by row, shallowest tap first.
+        cls: (B, 4, D) class tokens of the same taps.
+    """
+
+    taps: Float[Tensor, "b 4 t d"]
+    cls: Float[Tensor, "b 4 d"]
+
+    def concatenated_taps(self) -> Float[Tensor, "b t c"]:
+        """(B, T, 4 D): each token's four taps side by side, shallowest first."""
+        return self.taps.transpose(1, 2).flatten(2)
+
+    def concatenated_cls(self) -> Float[Tensor, "b c"]:
+        """(B, 4 D): the four class tokens side by side, shallowest first."""
+        return self.cls.flatten(1)
+
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _PUBLISHED_NAMES = (
@@ -205,3 +234,61 @@ def _refresh_positions(module: nn.Module, _: Any) -> None:
     """New weights bring a new position embedding."""
     assert isinstance(module, Backbone)
     module.positions.copy_(module._interpolated_positions())
+
+
+STEP_SUFFIX = ".int8_step"
+_LARGEST = 127
+
+
+def quantise(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of linear layers and convolutions to int8 with a step per output channel, the rest to float16.
+
+    Embeddings, biases, norms and layer scales are the rest. A matrix `name` becomes `name` (int8) and
+    `name.int8_step` (bfloat16, one per row).
+    """
+    packed: dict[str, Tensor] = {}
+    for name, value in state.items():
+        if name.endswith(".weight") and value.ndim >= 2:
+            packed[name], packed[name + STEP_SUFFIX] = _quantise_rows(value)
+        else:
+            packed[name] = value.to(torch.float16)
+    return packed
+
+
+def dequantise(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The float32 weights that `quantise` stands for; float tensors without a step are only widened.
+
+    Raises:
+        InputError: an int8 tensor without its step.
+    """
+    state: dict[str, Tensor] = {}
+    for name, value in packed.items():
+        if name.endswith(STEP_SUFFIX):
+            continue
+        if value.dtype == torch.int8:
+            if name + STEP_SUFFIX not in packed:
+                raise InputError(f"the int8 tensor {name} has no {STEP_SUFFIX} beside it.")
+            step = packed[name + STEP_SUFFIX].float()
+            state[name] = value.float() * step.view(-1, *[1] * (value.ndim - 1))
+        else:
+            state[name] = value.float()
+    return state
+
+
+def quantise_backbone(backbone: Backbone) -> Backbone:
+    """The same backbone with the weights that its int8 file will hold: train heads on this one."""
+    state = dequantise(quantise(backbone.published_state()))
+    return Backbone.from_state(backbone.config, state, image_px=backbone.image_px)
+
+
+def _quantise_rows(weight: Float[Tensor, "*shape"]) -> tuple[Int8[Tensor, "*shape"], Tensor]:
+    """Round each row to multiples of its step, the largest magnitude to 127 steps.
+
+    The step is bfloat16: 127 of them are exact in float32, so quantising twice changes nothing, and its
+    rounding (2^-9) stays below the half step that 127 steps can be off.
+    """
+    rows = weight.float().flatten(1)
+    step = (rows.abs().amax(dim=1) / _LARGEST).to(torch.bfloat16)
+    step = torch.where(step > 0, step, torch.ones_like(step))
+    whole = (rows / step.float()[:, None]).round().clamp(-_LARGEST, _LARGEST)
+    return whole.to(torch.int8).view(weight.shape), step

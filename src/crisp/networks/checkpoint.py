@@ -24,11 +24,10 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from crisp.errors import InputError, naming
-from crisp.networks.backbone import Backbone
+from crisp.networks.backbone import Backbone, dequantise, quantise
 from crisp.networks.checkpoint_info import CheckpointInfo, exact_keys, info_from_json, network_from_json
 from crisp.networks.config import NetworkConfig
 from crisp.networks.model import CrispNetwork, build_network
-from crisp.networks.quantise import dequantise, quantise
 
 FORMAT_VERSION = 1
 JSON_NAME = "checkpoint.json"

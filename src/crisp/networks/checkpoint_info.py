@@ -13,8 +13,8 @@ from torch import Tensor
 
 from crisp.errors import InputError
 from crisp.networks.config import NetworkConfig, preset
-from crisp.objects import Symmetries
 from crisp.shape.library import ShapeLibrary
+from crisp.types import Symmetries
 
 _OBJECT_KEYS = {"id", "name", "kind", "diameter_m", "symmetries_discrete", "symmetries_continuous"}
 _LARGEST = torch.finfo(torch.float32).max

@@ -10,13 +10,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from crisp.networks.config import NetworkConfig
-from crisp.shape.field import clamp_to_cube
+from crisp.shape.sdf import clamp_to_cube
 
 _FIRST_LAYER_BOUND = 30.0
 
 
 class FilmSirenDecoder(nn.Module):
-    """Signed distance in metres; satisfies `crisp.shape.field.SignedDistance`. 264,449 parameters.
+    """Signed distance in metres; satisfies `crisp.shape.sdf.SignedDistance`. 264,449 parameters.
 
     Points are divided by `cube_half_m` and the output is multiplied by it, so the network works in units of
     the cube and |grad f| = 1 means the same inside and outside. Code: one block per layer, gammas then betas.

@@ -6,12 +6,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from crisp.errors import InputError
-from crisp.networks.backbone import Backbone
+from crisp.networks.backbone import Backbone, Features
 from crisp.networks.config import NetworkConfig
 from crisp.networks.decoder import FilmSirenDecoder
-from crisp.networks.features import Features
-from crisp.networks.pnc_head import build_pnc_head
-from crisp.networks.shape_head import ShapeHead
+from crisp.networks.heads import ShapeHead, build_pnc_head
 from crisp.types import Prediction
 
 

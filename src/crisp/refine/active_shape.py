@@ -15,8 +15,8 @@ from torch import Tensor
 
 from crisp.errors import InputError
 from crisp.refine.problem import ShapeBasis
-from crisp.shape.coarse import SurfacePoints, surface_points
-from crisp.shape.field import SignedDistance
+from crisp.shape.sdf import SignedDistance
+from crisp.shape.surface import SurfacePoints, surface_points
 
 # Per side of the grid that sizes are taken from. On the bundled library 12 are as good as 24 (at most 11 %
 # and 14 % off the meshes' boxes) at an eighth of the work, which counts where every object needs it.

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from crisp.errors import InputError
 from crisp.refine.active_shape import ShapeGram
-from crisp.refine.known_search import KnownSearch
 from crisp.refine.pose_step import PoseStep
 from crisp.refine.problem import (
     Kernel,
@@ -25,8 +24,9 @@ from crisp.refine.problem import (
     object_points,
     with_pool,
 )
+from crisp.refine.search.known import KnownSearch
 from crisp.refine.shape_step import ShapeFit, ShapeStep
-from crisp.shape.field import SignedDistance
+from crisp.shape.sdf import SignedDistance
 
 CorrectionStatus = Literal["converged", "budget", "unimproved", "unsolvable"]
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from crisp.errors import InputError
 from crisp.geometry import pose
 from crisp.geometry.camera import Camera
-from crisp.shape.coarse import SurfacePoints
+from crisp.shape.surface import SurfacePoints
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from crisp.errors import InputError
 from crisp.geometry import pose
-from crisp.geometry.subset import scoring_subset, take_points
+from crisp.geometry.points import scoring_subset, take_points
 from crisp.refine.free_space import DepthMap
-from crisp.shape.coarse import SurfacePoints
-from crisp.shape.field import SignedDistance
+from crisp.shape.sdf import SignedDistance
+from crisp.shape.surface import SurfacePoints
 
 
 @dataclass(frozen=True, eq=False)

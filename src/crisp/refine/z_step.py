@@ -14,7 +14,7 @@ from crisp.errors import InputError
 from crisp.geometry.align import weighted_procrustes
 from crisp.refine.pose_step import PoseStepResult, Posing, name_unfit, solvable
 from crisp.refine.problem import Kernel, Observation, Squares, State, mean_rho, object_points
-from crisp.shape.field import SignedDistance
+from crisp.shape.sdf import SignedDistance
 
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # Adam's own defaults
 

@@ -1,7 +1,11 @@
-"""The library S: one shape code per known object."""
+"""The library S: one shape code per known object.
+
+Which known object an estimate is of, in words.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from crisp.errors import InputError
+from crisp.types import Certificate, CorrectionSummary, Estimate
 
 UNKNOWN = "unknown"
 NEAR_SHARE = 0.5
@@ -79,3 +84,27 @@ def code_distances(a: Float[Tensor, "n c"], b: Float[Tensor, "k c"]) -> Float[Te
     """Euclidean distances between codes."""
     # By matrix product, which is the default for many rows, near codes would lose half their digits.
     return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def name_all(
+    estimates: Sequence[Estimate],
+    library: ShapeLibrary | None,
+    certificates: Sequence[Certificate | None],
+) -> list[str | None]:
+    """Which known object each is by its shape code, or that none is near; None without a library.
+
+    A corrector that is only offered known shapes makes a known object of everything: what the network itself
+    had said must be near to the same one, or the certificate must vouch for the shape.
+    """
+    if library is None or not estimates:
+        return [None] * len(estimates)
+    found = library.labels(torch.stack([item.shape_code for item in estimates]))
+    first = [e.shape_code if e.correction is None else _first_code(e.correction) for e in estimates]
+    said = library.labels(torch.stack(first))
+    vouched = [certificate is not None and certificate.certified for certificate in certificates]
+    rows = zip(found, said, vouched, strict=True)
+    return [name if name == other or sure else UNKNOWN for name, other, sure in rows]
+
+
+def _first_code(correction: CorrectionSummary) -> Tensor:
+    return torch.from_numpy(correction.shape_code_start)

@@ -1,0 +1,107 @@
+"""Settings of a rendered data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast, get_args
+
+from crisp.data.layouts import Layout
+from crisp.data.nocs.files import SPLITS, Split, camera_of
+from crisp.errors import InputError
+from crisp.synth.render.looks import LookName
+
+
+@dataclass(frozen=True)
+class SynthesisConfig:
+    """What to render. The same numbers give the same files."""
+
+    split: str = "train"
+    """Name of the split: bop: a folder; nocs: camera_train, camera_val, real_train or real_test; spe3r: train
+    (and validation with it) or test."""
+    layout: Layout = "bop"
+    """Files, names and units: bop, nocs (six categories; its intrinsics) or spe3r (satellites; 256x256)."""
+    scenes: int = 100
+    """Tables to lay; spe3r: satellites, at most as many as there are for the split."""
+    first_scene: int = 0
+    """Number of the first table: with numbers of their own, folders of two splits can be put into one."""
+    views_per_scene: int = 5
+    """Pictures of each, every one with its own camera and light."""
+    look: LookName = "clean"
+    """clean: mild light, exact depth; hard: strong light, clutter, blur, noise, a depth sensor's faults;
+    direct: as hard, but with light straight from the lamps alone, in less than half the time."""
+    seed: int = 0
+    """Each scene's own seed follows from this, the split's name and the scene's number."""
+    width: int = 640
+    """Image width in pixels."""
+    height: int = 480
+    """Image height in pixels."""
+    objects_per_scene: tuple[int, int] = (7, 10)
+    """Fewest and most objects on a table (no object twice)."""
+    elevation_deg: tuple[float, float] = (15.0, 70.0)
+    """Range of the camera's elevation above the table."""
+    distance_m: tuple[float, float] = (0.5, 1.0)
+    """Range of the camera's distance from the point that it looks at."""
+    focal_px: tuple[float, float] = (520.0, 640.0)
+    """Range of the focal length in pixels."""
+    roll_deg: tuple[float, float] = (-8.0, 8.0)
+    """Range of the camera's roll."""
+    gap_m: tuple[float, float] = (0.008, 0.05)
+    """Range of the least gap between an object and its neighbours."""
+    any_pose_share: float = 0.0
+    """Share of objects that lie at any angle, as in a heap."""
+    usual_pose_share: float = 0.85
+    """Share of the others that stand as they usually do: as declared, or with their mesh's z axis upwards."""
+
+    def __post_init__(self) -> None:
+        if not self.split or Path(self.split).name != self.split or self.split in (".", "..", "models"):
+            raise InputError(f"split must be a plain folder name other than 'models', got {self.split!r}.")
+        for name in ("scenes", "views_per_scene", "width", "height"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, got {getattr(self, name)}.")
+        self._check_layout()
+        if self.look not in get_args(LookName):
+            raise InputError(f"look must be {', '.join(get_args(LookName))}, got {self.look!r}.")
+        for name in ("seed", "first_scene"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} must not be negative, got {getattr(self, name)}.")
+        for name, least in _LEAST.items():
+            low, high = getattr(self, name)
+            if not least <= low <= high:
+                raise InputError(f"{name} must be a range low <= high from {least} up, got {low}..{high}.")
+        for name in ("any_pose_share", "usual_pose_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} must be a share from 0 to 1, got {getattr(self, name)}.")
+        if self.elevation_deg[1] >= 90:
+            raise InputError(f"elevation_deg must stay below 90, got {self.elevation_deg[1]}.")
+
+    def _check_layout(self) -> None:
+        if self.layout not in get_args(Layout):
+            raise InputError(f"layout must be {', '.join(get_args(Layout))}, got {self.layout!r}.")
+        if self.layout == "spe3r" and (self.first_scene != 0 or self.any_pose_share != 0):
+            raise InputError(
+                "with layout spe3r a scene is a satellite in space: first_scene and any_pose_share must be 0."
+            )
+        if self.layout == "spe3r" and self.split not in ("train", "test"):
+            raise InputError(f"with layout spe3r the split must be train or test, got {self.split!r}.")
+        if self.layout == "nocs":
+            if self.split not in SPLITS:
+                raise InputError(
+                    f"with layout nocs the split must be {', '.join(SPLITS)}, got {self.split!r}."
+                )
+            camera_of(self.nocs_split, (self.width, self.height))
+
+    @property
+    def nocs_split(self) -> Split:
+        """The split by its type, with layout nocs."""
+        return cast(Split, self.split)
+
+
+_LEAST = {
+    "objects_per_scene": 1,
+    "elevation_deg": 1.0,
+    "distance_m": 0.1,
+    "focal_px": 1.0,
+    "roll_deg": -180.0,
+    "gap_m": 0.0,
+}
