@@ -302,13 +302,3 @@ def test_every_key_of_a_recipe_is_documented() -> None:
     kinds += (recipe.HeadStage, recipe.JointStage, recipe.SdfWeights)
     keys = {field.name for kind in kinds for field in dataclasses.fields(kind)}
     assert keys <= documented, keys - documented
-
-
-def test_every_module_has_its_place_on_the_page() -> None:
-    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"`(\w+)/?`", text[text.index("## Rooms\n") : text.index("## Rooms not built")]))
-    package = ROOT / "src" / "crisp"
-    modules = [path.relative_to(package).parts for path in package.rglob("*.py")]
-    rooms = {parts[0] for parts in modules if len(parts) > 1}
-    files = {Path(parts[-1]).stem for parts in modules if "procedural" not in parts} - {"__init__"}
-    assert rooms | files <= named, (rooms | files) - named
