@@ -21,7 +21,7 @@ from crisp.model import Model, load_model
 from crisp.output.console import error_table
 from crisp.output.registry import sinks_named
 from crisp.output.report import network_alone
-from crisp.output.sink import FrameResults, ObjectTruth, Run, Sinks, Truth, prepare_folder, write_frame
+from crisp.output.sink import FrameResults, ObjectTruth, Run, Sinks, Truth, prepare_folder, write_results
 from crisp.synth.procedural import names, object_model
 from crisp.synth.render.arrangement import Viewpoints
 from crisp.synth.render.looks import LookName, look
@@ -109,7 +109,7 @@ def run_demo(
             origin={"scene": f"rendered, {look} look, seed {seed}", "corrector": correct},
         )
         found = FrameResults(scene.frame, scene.detections, results, truths, scored.starts)
-        results_path, report = write_frame(Sinks(sinks_named(("json", "report"))), run, found)
+        results_path, report = write_results(Sinks(sinks_named(("json", "report"))), run, found)
     console.print(error_table(results, truths))
     console.print(f"results: {results_path}\nreport:  {report}", highlight=False, soft_wrap=True)
     return report
