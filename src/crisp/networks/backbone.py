@@ -101,10 +101,9 @@ class Backbone(nn.Module):
             kind, name = ("unknown", unknown[0]) if unknown else ("missing", missing[0])
             raise InputError(f"the backbone weights do not fit the configuration: {kind} tensor {name}.")
         for name, value in own.items():
-            if state[name].shape != value.shape:
-                raise InputError(
-                    f"the backbone tensor {name} must be {tuple(value.shape)}, got {tuple(state[name].shape)}."
-                )
+            wanted, got = tuple(value.shape), tuple(state[name].shape)
+            if got != wanted:
+                raise InputError(f"the backbone tensor {name} must be {wanted}, got {got}.")
         model.load_state_dict({name: value.float() for name, value in state.items()}, assign=True)
         return cls(model, config, image_px=image_px)
 
