@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from experiments.support.evidence import Claim, write_evidence
 
 from crisp.adapt.adapter import Adapter
 from crisp.adapt.pseudo_labels import Features16, look
 from crisp.adapt.recipe import AdaptRecipe, GuardConfig, load_adapt_recipe
 from crisp.cli.demo import demo_scene
-from crisp.evaluate.evidence import Claim, write_evidence
 from crisp.model import Model, load_model
 from crisp.stages import detections_of, standard_stages
 from crisp.types import Detection, Frame

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from experiments.ycbv import OWN, has_real_frames, masks_of, parser_of, real_set, shown, used
-from experiments.ycbv_figures import BACKWARDS_DEG
+from experiments.support.evidence import Claim, write_evidence
+from experiments.ycbv.ycbv_figures import BACKWARDS_DEG
+from experiments.ycbv.ycbv_sets import OWN, has_real_frames, masks_of, parser_of, real_set, shown, used
 
 from crisp.data.bop.reader import BopDataset, FrameKey
-from crisp.evaluate.evidence import Claim, write_evidence
 from crisp.evaluate.metrics.statistics import auc
 from crisp.evaluate.true_model import TrueModels
 from crisp.model import Model, load_model

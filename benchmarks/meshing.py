@@ -16,11 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from experiments.support.evidence import Claim, write_evidence
 from scipy.spatial import cKDTree
 from skimage.measure import marching_cubes
 from torch import Tensor
 
-from crisp.evaluate.evidence import Claim, write_evidence
 from crisp.model import WEIGHTS
 from crisp.networks.checkpoint import load_checkpoint
 from crisp.networks.config import preset

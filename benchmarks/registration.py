@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from experiments.support.evidence import Claim, write_evidence
 from torch import Tensor
 
-from crisp.evaluate.evidence import Claim, write_evidence
 from crisp.geometry import pose
 from crisp.geometry.align import RegistrationConfig, draw_samples, register, weighted_procrustes
 from crisp.geometry.points import scoring_subset

@@ -23,11 +23,11 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from experiments.drawn_bop import CAMERA, PER_FRAME, draw_bop
+from experiments.support.drawn_sets import CAMERA, PER_FRAME, draw_bop
+from experiments.support.evidence import Claim, write_evidence
 from scipy.spatial.transform import Rotation
 
 from crisp.data.dataset import Instance
-from crisp.evaluate.evidence import Claim, write_evidence
 from crisp.evaluate.metrics.nocs_map import FIXED, ORIGINAL, match, mean_average_precision
 from crisp.evaluate.protocols import PROTOCOLS, Protocol
 from crisp.evaluate.score import score

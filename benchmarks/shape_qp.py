@@ -27,9 +27,9 @@ import clarabel
 import cvxpy
 import numpy as np
 import torch
+from experiments.support.evidence import Claim, write_evidence
 from scipy import sparse
 
-from crisp.evaluate.evidence import Claim, write_evidence
 from crisp.refine.shape_step import simplex_qp
 
 RESULTS = Path(__file__).parent / "results"

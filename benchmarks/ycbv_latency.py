@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from experiments.ycbv import has_real_frames, masks_of, parser_of, real_set, used
+from experiments.support.evidence import Claim, write_evidence
+from experiments.ycbv.ycbv_sets import has_real_frames, masks_of, parser_of, real_set, used
 
 from crisp.data.bop.reader import BopDataset, FrameKey
-from crisp.evaluate.evidence import Claim, write_evidence
 from crisp.model import Model, load_model
 
 STAGES = ("read", "crop", "network", "register", "correct", "certify", "mesh")

@@ -1,21 +1,30 @@
-"""Writes what was measured into the tables of README.md and docs/, straight from the evidence files.
+"""Writes what was measured into the tables of README.md and docs/, and all of it into docs/evidence.csv.
 
-    python scripts/evidence_table.py            # rewrite the tables
-    python scripts/evidence_table.py --check    # exit code 1 where a table differs from its evidence
+    python scripts/evidence_table.py            # rewrite the tables and the list
+    python scripts/evidence_table.py --check    # exit code 1 where one differs from the evidence
 
 A table stands between two comments; the first names its files, and which of their claims (from 1) it shows:
 
     <!-- evidence:begin experiments/results/held_out.json#1,4-6 benchmarks/results/*.json -->
     <!-- evidence:end -->
 
-Without `#` all claims are shown. A file that is named but not there yet gets a row that says so. A pattern
-never shows runs with --quick (`*_quick.json`). Figures are rounded to three significant digits, whole numbers
-not at all; whether a goal is met is taken from the evidence file, which compares the unrounded figure.
+Without `#` all claims are shown. One claim may be shown as the answer to a question:
+
+    <!-- evidence:begin
+    experiments/results/held_out.json#4="How accurate is the pose on scenes that it has not seen?"
+    -->
+
+The question then stands in place of the claim's words, and shares are given in per cent. A file that is named
+but not there yet gets a row that says so. Neither a pattern nor the list shows runs with --quick
+(`*_quick.json`). Figures are rounded to three significant digits, whole numbers not at all; whether a goal is
+met is taken from the evidence file, which compares the unrounded figure.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
+import io
 import json
 import os
 import re
@@ -27,7 +36,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 TABLE = re.compile(r"(<!-- evidence:begin(?P<sources>[^>]*?)-->\n).*?(<!-- evidence:end -->)", re.DOTALL)
 HEAD = "| what | goal | measured | 95 % or range | goal met | source |\n|---|---|--:|---|---|---|\n"
+SOURCE = re.compile(r'([^\s="]+)(?:="([^"]*)")?(?:\s+|$)')
 LARGEST_INTEGER = 1e6
+COLUMNS = ("file", "number", "claim", "goal", "figure", "unit", "low", "high", "met")
 
 
 def main() -> int:
@@ -37,9 +48,9 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="change nothing; say what would change")
     check = parser.parse_args().check
     stale = []
-    for page in pages(ROOT):
-        old = page.read_text(encoding="utf-8")
-        new = regenerated(old, page)
+    for page in [*pages(ROOT), listing_path(ROOT)]:
+        old = page.read_text(encoding="utf-8") if page.is_file() else ""
+        new = regenerated(old, page) if page.suffix == ".md" else listing(ROOT)
         if new != old:
             stale.append(page)
             if not check:
@@ -54,6 +65,32 @@ def pages(root: Path) -> list[Path]:
     return [root / "README.md", *sorted((root / "docs").glob("*.md"))]
 
 
+def listing_path(root: Path) -> Path:
+    """The list of everything that was measured."""
+    return root / "docs" / "evidence.csv"
+
+
+def listing(root: Path) -> str:
+    """Every claim of every evidence file as a line of CSV; figures are rounded as in the tables."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for folder in ("experiments", "benchmarks"):
+        for path in sorted(root.glob(f"{folder}/results/*.json")):
+            if not path.stem.endswith("_quick"):
+                writer.writerows(_lines(path))
+    return text.getvalue()
+
+
+def _lines(path: Path) -> Iterator[list[str]]:
+    for number, claim in enumerate(json.loads(path.read_text(encoding="utf-8"))["claims"], start=1):
+        low, high = ("", "") if claim["interval"] is None else map(figure_text, claim["interval"])
+        goal = "" if claim["goal"] == "report" else claim["goal"]
+        met = {True: "yes", False: "no", None: ""}[claim["passed"]]
+        figure = figure_text(claim["figure"])
+        yield [path.stem, str(number), claim["claim"], goal, figure, claim["unit"], low, high, met]
+
+
 def regenerated(text: str, page: Path, *, root: Path = ROOT) -> str:
     """The page's text with every table written anew.
 
@@ -62,16 +99,18 @@ def regenerated(text: str, page: Path, *, root: Path = ROOT) -> str:
     """
 
     def table(match: re.Match[str]) -> str:
-        sources = match["sources"].split()
+        sources = SOURCE.findall(match["sources"].strip())
+        if SOURCE.sub("", match["sources"].strip()):
+            raise ValueError(f"{page.name}: cannot read 'evidence:begin{match['sources']}'")
         if not sources:
             raise ValueError(f"{page.name}: name the evidence files after 'evidence:begin'")
-        rows = "".join(row for source in sources for row in _rows(source, page.parent, root))
+        rows = "".join(row for source in sources for row in _rows(*source, page.parent, root=root))
         return f"{match[1]}{HEAD}{rows}{match[3]}"
 
     return TABLE.sub(table, text)
 
 
-def _rows(source: str, folder: Path, root: Path) -> Iterator[str]:
+def _rows(source: str, question: str, folder: Path, *, root: Path) -> Iterator[str]:
     pattern, _, chosen = source.partition("#")
     wild = "*" in pattern
     paths = sorted(root.glob(pattern)) if wild else [root / pattern]
@@ -79,12 +118,16 @@ def _rows(source: str, folder: Path, root: Path) -> Iterator[str]:
         if wild and path.stem.endswith("_quick"):
             continue
         if not path.is_file():
-            yield f"| not measured yet |  |  |  |  | {pattern} |\n"
+            yield f"| {question or 'not measured yet'} |  |  |  |  | {pattern} |\n"
             continue
         claims = json.loads(path.read_text(encoding="utf-8"))["claims"]
         link = f"[{path.stem}]({Path(os.path.relpath(path, folder)).as_posix()})"
-        for number in _numbers(chosen, len(claims), path):
-            yield f"{_row(claims[number - 1])} {link} #{number} |\n"
+        numbers = _numbers(chosen, len(claims), path)
+        if question and len(numbers) != 1:
+            raise ValueError(f"'{question}' is answered by one claim, not by {len(numbers)}")
+        for number in numbers:
+            claim = _answer(claims[number - 1], question) if question else claims[number - 1]
+            yield f"{_row(claim)} {link} #{number} |\n"
 
 
 def _numbers(chosen: str, count: int, path: Path) -> list[int]:
@@ -105,6 +148,24 @@ def _row(claim: dict[str, Any]) -> str:
     met = {True: "yes", False: "**no**", None: ""}[claim["passed"]]
     measured = f"{figure_text(claim['figure'])} {claim['unit']}".strip()
     return f"| {claim['claim'].replace('|', '/')} | {goal} | {measured} | {interval} | {met} |"
+
+
+def _answer(claim: dict[str, Any], question: str) -> dict[str, Any]:
+    """The claim under a question, a share in per cent."""
+    if claim["unit"] != "share":
+        return claim | {"claim": question}
+    sign, goal = [*claim["goal"].split(), ""][:2]
+    return claim | {
+        "claim": question,
+        "unit": "%",
+        "figure": _percent(claim["figure"]),
+        "interval": claim["interval"] and [_percent(value) for value in claim["interval"]],
+        "goal": f"{sign} {_percent(float(goal)):g}" if goal else sign,
+    }
+
+
+def _percent(value: float | str) -> float | str:
+    return value if isinstance(value, str) else round(100 * value, 9)
 
 
 def figure_text(value: float | str) -> str:

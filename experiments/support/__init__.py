@@ -1,0 +1,1 @@
+"""What several experiments (and benchmarks) share: evidence files, rendered sets, errors, heads."""

@@ -1,0 +1,208 @@
+"""What the experiments on the objects of YCB-Video share: the frames, the model's estimates, their scores.
+
+Real frames come from a folder (`--data`, or the variable `CRISP_REAL_FRAMES`) that holds `ycbv` in BOP's
+layout (`train_real`, `test`, `models`), `dexycb/test` and `lmo/test`. Rendered ones lie in `--renders`, made
+with the commands of docs/ycb.md. Where a folder is not there, what needs it is not measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from crisp.data.bop.reader import BopDataset, FrameKey
+from crisp.data.dataset import Instance
+from crisp.errors import InputError
+from crisp.evaluate.predict import predict
+from crisp.evaluate.protocols import Protocol
+from crisp.evaluate.score import score
+from crisp.evaluate.score_rows import ObjectScore
+from crisp.model import Model
+from crisp.output.results import described
+from crisp.sources.frames import read_json
+from experiments.layouts.real_frames import VARIABLE
+
+REAL_SPLITS = ("train_real", "test")
+WAYS = {"no corrector": "none", "Alg. 1": "bcd", "Alg. 2": "default", "search": "search"}
+OWN = "search"
+"""What the model uses unless told otherwise, and what the goals are of."""
+RENDERED_FRAMES = 16
+"""Of the rendered test split, the first so many: two of each scene."""
+PROTOCOLS: tuple[Protocol, ...] = ("add-s", "crisp-shape", "chamfer-mm")
+LEAST_VISIBLE = 0.1  # as BOP: what is hidden but for that is asked of nobody
+WRONG_SHARE = 0.1
+"""An estimate is wrong from an ADD-S of this share of the diameter on."""
+OBJECTS = tuple(range(1, 22))
+
+
+@dataclass(frozen=True)
+class Row:
+    """One labelled object and what was said of it; infinite errors where there is no estimate.
+
+    Args:
+        view: scene and object: in the real frames all pictures of one scene are nearly equal.
+        certified: None without a verdict.
+        label: the name that the model gave to it.
+    """
+
+    frame_id: str
+    scene: str
+    view: str
+    name: str
+    visib_fract: float
+    diameter_m: float
+    symmetric: bool
+    add_s_m: float
+    rotation_deg: float
+    crisp_shape: float
+    chamfer_m: float
+    certified: bool | None
+    label: str | None
+
+    @property
+    def wrong(self) -> bool:
+        """In its pose."""
+        return not self.add_s_m < WRONG_SHARE * self.diameter_m
+
+
+def parser_of(description: str | None, *, renders: bool = False) -> argparse.ArgumentParser:
+    """What all of these experiments are told. Estimates are kept in `--work` and shared among them.
+
+    Args:
+        renders: it looks at rendered scenes, too.
+    """
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help="a few frames of each set")
+    parser.add_argument("--data", type=Path, default=os.environ.get(VARIABLE), help="real frames")
+    parser.add_argument("--weights", default="ycbv-small")
+    parser.add_argument("--work", type=Path, default=Path(".cache/ycbv"), help="predictions and runs")
+    if renders:
+        parser.add_argument("--renders", type=Path, default=Path(".cache/ycbv/renders"), help="docs/ycb.md")
+    return parser
+
+
+def used(model: Model) -> dict[str, Any]:
+    """What figures depend on beside the frames, for the evidence: the settings of all stages are its own."""
+    return {"weights": model.name, "model_sha256": model.sha256, "stages": described(model.settings)}
+
+
+def is_there(folder: Path | None, what: str, *parts: str) -> bool:
+    """Whether there is such a folder with these parts; if not, that is said."""
+    there = folder is not None and all((folder / part).is_dir() for part in parts or (".",))
+    if not there:
+        print(f"not measured: there are no {what} at {folder} (docs/ycb.md says where they come from).")
+    return there
+
+
+def has_real_frames(data: Path | None) -> bool:
+    return is_there(data, "real frames", "ycbv/models", *(f"ycbv/{split}" for split in REAL_SPLITS))
+
+
+def rendered_set(folder: Path) -> BopDataset | None:
+    """The rendered test split, if it is there."""
+    return BopDataset(folder, "test") if is_there(folder, "renderings", "test", "models") else None
+
+
+def shown(dataset: BopDataset, key: FrameKey) -> list[Instance]:
+    """A frame's objects that count."""
+    return [i for i in dataset.instances(key) if i.visib_fract >= LEAST_VISIBLE]
+
+
+def masks_of(dataset: BopDataset, key: FrameKey) -> list[np.ndarray]:
+    """Visible masks of a frame's objects that count."""
+    return [dataset.mask(key, instance.index) for instance in shown(dataset, key)]
+
+
+def real_set(data: Path, work: Path, *, scenes: Sequence[int] | None = None) -> BopDataset:
+    """The real frames of all splits as one split `real` of a set in `work`, made of links.
+
+    Args:
+        scenes: only these.
+    """
+    source, out = data.resolve() / "ycbv", work / "real"
+    split = "real" if scenes is None else "real_" + "_".join(map(str, scenes))
+    (out / split).mkdir(parents=True, exist_ok=True)
+    found = {int(p.name): p for part in REAL_SPLITS for p in sorted((source / part).iterdir()) if p.is_dir()}
+    for scene, folder in found.items():
+        if scenes is None or scene in scenes:
+            link(out / split / folder.name, folder)
+    link(out / "models", source / "models")
+    return BopDataset(out, split)
+
+
+def link(place: Path, target: Path) -> None:
+    """A link that leads there, whatever it led to before."""
+    if place.is_symlink() and place.resolve() != target.resolve():
+        place.unlink()
+    if not place.is_symlink():
+        place.symlink_to(target, target_is_directory=True)
+
+
+def digest_of(*said: object) -> str:
+    """Twelve digits that change with any of these values."""
+    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def scored(
+    model: Model,
+    correct: str,
+    dataset: BopDataset,
+    work: Path,
+    *,
+    most_frames: int | None = None,
+) -> list[Row]:
+    """Estimates of a split from the labels' visible masks, and their errors.
+
+    What was estimated before, with the same model, settings and files, is kept.
+
+    Raises:
+        InputError: the model does not know YCB-Video's objects by BOP's numbers.
+    """
+    library = model.info.library
+    if library.object_ids != OBJECTS:
+        raise InputError(f"{model.name} does not know YCB-Video's 21 objects: give a model that does.")
+    changed = model.with_correction(correct)
+    frames = [dataset.digest(key) for key in dataset.keys[:most_frames]]
+    key = digest_of(model.sha256, described(changed.settings), frames, LEAST_VISIBLE)
+    folder = work / f"predictions_{dataset.split}_{correct}_{key}"
+    root, split = dataset.root, dataset.split
+    predict(changed, root, split, folder, most_frames=most_frames, min_visib_fract=LEAST_VISIBLE)
+    found = score(folder, root, split, protocols=PROTOCOLS, predicted_frames_only=True, progress=True)
+    labels = {
+        (frame["frame_id"], entry["detection"]): entry["label"]
+        for frame in read_json(folder / "results.json")["frames"]
+        for entry in frame["objects"]
+    }
+    names = dict(zip(library.object_ids, library.names, strict=True))  # BOP's own files give no names
+    return [
+        _row(row, dataset, name=names[row.object_id], label=labels.get((row.frame_id, row.detection)))
+        for row in found.objects
+    ]
+
+
+def _row(row: ObjectScore, dataset: BopDataset, *, name: str, label: str | None) -> Row:
+    assert row.pose and row.normalised and row.shape
+    known, scene = dataset.object(row.object_id), row.frame_id.split("/")[0]
+    return Row(
+        frame_id=row.frame_id,
+        scene=scene,
+        view=f"{scene} {row.object_id}",
+        name=name,
+        visib_fract=row.visib_fract,
+        diameter_m=known.diameter_m,
+        symmetric=not known.symmetries.none,
+        add_s_m=row.pose.add_s_m,
+        rotation_deg=row.pose.rotation_deg,
+        crisp_shape=row.normalised.e_shape,
+        chamfer_m=row.shape.chamfer_m,
+        certified=row.certified,
+        label=label,
+    )
