@@ -17,7 +17,9 @@ from PIL import Image
 
 import crisp
 from crisp.cli.demo import DemoScene, demo_scene
-from crisp.output.results import FrameResults, ResultsWriter
+from crisp.output.results import ResultsJson
+from crisp.output.sink import FrameResults, Run, write_frame
+from crisp.types import Detection
 
 DEPTH_SCALE = 0.1  # raw value x depth_scale = millimetres
 
@@ -28,12 +30,12 @@ def main() -> None:
     parser.add_argument("--weights", default="bundled")
     options = parser.parse_args()
     folder = options.out / "frame"
-    write_frame(demo_scene(seed=3, objects=5, look_name="clean"), folder)
+    save_frame(demo_scene(seed=3, objects=5, look_name="clean"), folder)
 
     # the estimate
     model = crisp.load(options.weights)
     frame = crisp.Frame.from_files(folder / "rgb.png", folder / "depth.png", folder / "camera.json")
-    masks = [np.array(Image.open(path)) for path in sorted(folder.glob("mask_*.png"))]
+    masks = [Detection(np.array(Image.open(path)) > 0) for path in sorted(folder.glob("mask_*.png"))]
     results = model.estimate(frame, masks)
 
     for number, result in enumerate(results):
@@ -46,12 +48,12 @@ def main() -> None:
             f"{result.diameter_m:.3f} m across; {result.inlier_share:.0%} of its points agree"
         )
 
-    writer = ResultsWriter(options.out, model, {"masks": len(masks)})
-    writer.add(FrameResults(frame.frame_id, frame.camera, results))
-    print(f"written: {writer.write()}")
+    run = Run(options.out, model, settings={"masks": len(masks)})
+    (path,) = write_frame(ResultsJson(), run, FrameResults(frame, masks, results))
+    print(f"written: {path}")
 
 
-def write_frame(scene: DemoScene, folder: Path) -> None:
+def save_frame(scene: DemoScene, folder: Path) -> None:
     """Colour as 8-bit PNG, depth as 16-bit PNG, a camera file, and one mask per object."""
     folder.mkdir(parents=True, exist_ok=True)
     frame = scene.frame

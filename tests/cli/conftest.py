@@ -58,5 +58,5 @@ def estimate(folder: Path, flat_checkpoint: Path, crisp_command: Command) -> Com
 @pytest.fixture
 def plain_estimate(estimate: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
     """Without corrector and page, which take most of the time and have tests of their own."""
-    monkeypatch.setattr("crisp.output.report.write_report", lambda *_, **__: None)
+    monkeypatch.setattr("crisp.output.report.page.write_report", lambda *_, **__: None)
     return lambda **changes: estimate(**{"correct": "none"} | changes)

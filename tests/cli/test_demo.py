@@ -24,7 +24,7 @@ from crisp.evaluate.metrics.shape import sampling_floor
 from crisp.geometry.align import RegistrationConfig
 from crisp.model import Model
 from crisp.networks.config import preset
-from crisp.output.results import Truth
+from crisp.output.sink import Truth
 from crisp.shape.mesh import MeshConfig
 from crisp.shape.sdf import AnalyticBox
 from crisp.synth.render.arrangement import Viewpoints

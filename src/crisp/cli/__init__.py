@@ -109,33 +109,13 @@ def estimate(config: Estimate) -> int:
 
 
 def _estimate_frame(config: Estimate, rgb: Path, depth: Path, camera: Path) -> int:
-    from crisp.model import load_model
-    from crisp.output.report import compare, origin_of, write_report
-    from crisp.output.results import FrameResults, ResultsWriter
-    from crisp.sources.frames import read_detection
-    from crisp.types import Frame
+    from crisp.evaluate.predict import FrameFiles, estimate_files
 
-    frame = Frame.from_files(rgb, depth, camera)
-    detections = [read_detection(path) for path in config.masks]
-    model = load_model(config.weights).with_correction(config.correct)
-    writer = ResultsWriter(config.out, model, {"masks": [path.name for path in config.masks]})
-    results = model.estimate(frame, detections)
-    writer.add(FrameResults(frame.frame_id, frame.camera, results))
-    path = writer.write()
-    write_report(
-        config.out / "report.html",
-        frame,
-        results,
-        origin=origin_of(model, {"image": rgb.name}, correct=config.correct),
-        comparisons=compare(model, frame, detections, results=results),
-    )
+    files = FrameFiles(rgb, depth, camera, config.masks)
+    results = estimate_files(files, config.out, weights=config.weights, correct=config.correct)
     for mask, result in zip(config.masks, results, strict=True):
         if result.status != "ok":
             print(f"crisp: {mask.name}: {result.message}", file=sys.stderr)
-    found = f"{sum(r.status == 'ok' for r in results)} of {len(results)} objects estimated"
-    if model.certificate is not None:
-        found += f", {sum(r.certificate is not None and r.certificate.certified for r in results)} certified"
-    print(f"{found}; see {path}")
     return 2 if any(result.status in BAD_INPUT for result in results) else 0
 
 

@@ -19,8 +19,9 @@ from crisp.evaluate.protocols import ADD_S_POINTS
 from crisp.geometry.points import diameter
 from crisp.model import Model, load_model
 from crisp.output.console import error_table
-from crisp.output.report import Comparison, ObjectTruth, compare, origin_of, write_report
-from crisp.output.results import FrameResults, ResultsWriter, Truth, prepare_folder
+from crisp.output.registry import sinks_named
+from crisp.output.report import network_alone
+from crisp.output.sink import FrameResults, ObjectTruth, Run, Sinks, Truth, prepare_folder, write_frame
 from crisp.synth.procedural import names, object_model
 from crisp.synth.render.arrangement import Viewpoints
 from crisp.synth.render.looks import LookName, look
@@ -101,19 +102,14 @@ def run_demo(
         scored = _scored(model, scene, results)
         truths = _truths(scene, results, scored)
     with console.status("writing the report"):
-        settings = {"demo": {"seed": seed, "objects": objects, "look": look, "correct": correct}}
-        writer = ResultsWriter(out, model, settings)
-        frame = scene.frame
-        writer.add(FrameResults(frame.frame_id, frame.camera, results, scored.errors, scored.errors_start))
-        results_path = writer.write()
-        report = write_report(
-            out / "report.html",
-            frame,
-            results,
-            origin=origin_of(model, {"scene": f"rendered, {look} look, seed {seed}"}, correct=correct),
-            truths=truths,
-            comparisons=scored.comparisons,
+        run = Run(
+            out,
+            model,
+            settings={"demo": {"seed": seed, "objects": objects, "look": look, "correct": correct}},
+            origin={"scene": f"rendered, {look} look, seed {seed}", "corrector": correct},
         )
+        found = FrameResults(scene.frame, scene.detections, results, truths, scored.starts)
+        results_path, report = write_frame(Sinks(sinks_named(("json", "report"))), run, found)
     console.print(error_table(results, truths))
     console.print(f"results: {results_path}\nreport:  {report}", highlight=False, soft_wrap=True)
     return report
@@ -124,21 +120,20 @@ class Scored:
     """What came of a scene's objects, one of each for an object.
 
     Args:
-        comparisons: with what the network alone had said.
+        starts: the estimates before the corrector.
         errors, errors_start: of the estimate, and of that; None where there is none.
     """
 
-    comparisons: Sequence[Comparison | None]
+    starts: Sequence[Result | None]
     errors: Sequence[Truth | None]
     errors_start: Sequence[Truth | None]
 
 
 def _scored(model: Model, scene: DemoScene, results: Sequence[Result]) -> Scored:
-    comparisons = compare(model, scene.frame, scene.detections, results=results)
-    starts = [None if item is None else item.start for item in comparisons]
+    starts = network_alone(model, results)
     pairs = zip(starts, scene.objects, strict=True)
     return Scored(
-        comparisons,
+        starts,
         [score(result, known) for result, known in zip(results, scene.objects, strict=True)],
         [None if start is None else score(start, known) for start, known in pairs],
     )
