@@ -131,6 +131,6 @@ def _verb_of(given: Sequence[str]) -> tuple[str, list[str]]:
     name = " ".join(given[:words])
     if name not in VERBS:
         near = get_close_matches(name, VERBS, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"choose one of {', '.join(VERBS)}."
+        hint = f"the nearest is '{near[0]}'." if near else f"choose one of {', '.join(VERBS)}."
         raise InputError(f"there is no verb '{name}': {hint}")
     return name, list(given[words:])

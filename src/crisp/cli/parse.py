@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import redirect_stderr
 from difflib import get_close_matches
@@ -14,9 +15,9 @@ import tyro
 
 from crisp.errors import InputError
 
-# How tyro draws an error: a box with a title, the message, and below a rule what is in --help.
-_FRAME = re.compile(r"^[╭│╰] ?|\s*[╮│╯]$")
-_RULE = re.compile(r"[─-]{8,}")
+# How tyro draws an error: a title, the message, and below a rule what is in --help; in a box where it can.
+_SIDES = re.compile(r"^[╭│╰]|\s*[╮│╯]?$")
+_RULE = re.compile(r"\s*[─-]{8,}")
 _REWORDED = (
     (r"^Error parsing (--[\w-]+|[A-Z]+): (?=no type|invalid|could not)", r"\1: "),
     (r"^Error parsing [\w.-]+: ", ""),
@@ -62,7 +63,7 @@ def _refuse_unknown(given: Sequence[str], known: Sequence[str], *, name: str) ->
         if not option.startswith("--") or option in known or option == "--help":
             continue
         near = get_close_matches(option, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(known) or 'none'}."
+        hint = f"the nearest is {near[0]}." if near else f"choose from {', '.join(known) or 'none'}."
         raise InputError(f"crisp {name} has no option {option}: {hint}")
 
 
@@ -81,15 +82,18 @@ def _options_of(record: Any) -> Iterator[str]:
 
 
 def _sentence(printed: str) -> str:
-    """The message of a box, without frame, title and what follows it; no full stop at its end."""
+    """The message of tyro's error, without title, frame and what follows it; no full stop at its end."""
+    lines = [_SIDES.sub("", line) for line in printed.splitlines()]
+    boxed = any(sign in printed for sign in "╭─")
     message: list[str] = []
-    for line in (_FRAME.sub("", line) for line in printed.splitlines()[1:]):
+    for line in lines[1 if boxed else 2 :]:
         if _RULE.match(line) or (message and not line):
             break
         message.append(line)
-    text = re.sub(r"\s+", " ", " ".join(message)).strip()
+    message = textwrap.dedent("\n".join(message)).splitlines()
+    text = " ".join(" ".join(message).split())
     if text.startswith("Missing from"):  # below it the options, and indented further what they mean
-        missing = [line.split()[0] for line in message[1:] if re.match(r"\s{4}\S", line)]
+        missing = [line.split()[0] for line in message[1:] if re.match(r" {4}\S", line)]
         return f"{', '.join(missing)} must be given"
     for pattern, words in _REWORDED:
         text = re.sub(pattern, words, text)
