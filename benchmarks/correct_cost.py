@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from experiments.support.evidence import Claim, write_evidence
 
-from crisp.cli.demo import demo_scene
+from crisp.cli.demo_scene import demo_scene
 from crisp.model import Model, load_model
 from crisp.output.results import described
 from crisp.refine.active_shape import ActiveShapes

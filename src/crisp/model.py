@@ -26,13 +26,12 @@ from crisp.refine.active_shape import ActiveShapes
 from crisp.refine.corrector import Corrector
 from crisp.refine.recipes import load_correction
 from crisp.shape.mesh import MeshConfig
+from crisp.shipped import BUNDLED, WEIGHTS, correction_names
 from crisp.stages import StageSettings, correct_all, detections_of, standard_stages
 from crisp.tracking.pool import fingerprint
 from crisp.tracking.tracker import Tracker, TrackingConfig
 from crisp.types import Detection, Frame, Result
 
-WEIGHTS = Path(__file__).parent / "weights"
-BUNDLED = {"bundled": "small", "small": "small", "ycbv-small": "ycbv-small"}
 BACKBONE = WEIGHTS / "backbone" / "dinov2-small-int8.safetensors"
 
 
@@ -134,6 +133,9 @@ class Model:
         """
         if name == "none":
             return replace(self, corrector=None, certificate=None)
+        if not name.endswith(".toml") and name not in correction_names():
+            names = ", ".join(correction_names())
+            raise InputError(f"there is no correction setting '{name}': give a .toml file or one of {names}.")
         corrector, certificate = load_correction(own_correction(self.info) if name == "own" else name)
         return replace(self, corrector=corrector, certificate=certificate or self.certificate)
 
