@@ -26,6 +26,7 @@ from crisp.evaluate.metrics.statistics import auc
 from crisp.evaluate.true_model import TrueModels
 from crisp.model import Model, load_model
 from crisp.pipeline import Stages, estimate
+from crisp.refine.search.known import KnownSearch
 from crisp.stages import detections_of, standard_stages, without_meshes
 
 WAYS: dict[str, dict[str, float]] = {
@@ -85,7 +86,7 @@ class _Timed:
 
 def _stages(model: Model, changes: dict[str, float]) -> Stages:
     corrector = model.corrector
-    assert corrector is not None and corrector.search is not None
+    assert corrector is not None and isinstance(corrector.search, KnownSearch)
     search = replace(corrector.search, **changes)  # type: ignore[arg-type]
     changed = replace(model, corrector=replace(corrector, search=search))
     library = model.info.library

@@ -116,7 +116,7 @@ class Model:
                 objects, decoder, shapes=shapes, settings=settings, pool_of=pool_of
             ),
             decoder=decoder,
-            weights=self._heads_fingerprint,
+            weights=self.heads_fingerprint,
             config=config,
         )
 
@@ -139,8 +139,8 @@ class Model:
     def _stages(self, shapes: ActiveShapes | None) -> Stages:
         return standard_stages(self.network, shapes, self.settings, library=self.info.library)
 
-    def _heads_fingerprint(self) -> str:
-        """Of what makes shapes and object frames, as it is now; the backbone is frozen."""
+    def heads_fingerprint(self) -> str:
+        """Of the weights that make shapes and object frames, as they are now; the backbone is frozen."""
         weights = self.network.state_dict()
         return fingerprint({k: v for k, v in weights.items() if not k.startswith("backbone.")})
 
