@@ -20,8 +20,9 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from crisp.data.dataset import Dataset, Instance, KnownObject
+from crisp.data.layout import Conventions
+from crisp.data.layouts import layout_named
 from crisp.data.nocs.files import Split
-from crisp.evaluate.conventions import CONVENTIONS, Conventions
 from crisp.evaluate.metrics.bop_errors import THRESHOLDS
 from crisp.evaluate.options import ScoreOptions
 from crisp.evaluate.protocols import PROTOCOLS, Protocol
@@ -74,10 +75,10 @@ def _bop(folder: Path, frames: int) -> Dataset:
 
 
 LAYOUTS = {
-    "bop": Layout(_bop, CONVENTIONS["bop"], frames=(8, 2)),
-    "nocs real_test": Layout(partial(_nocs, "real_test"), CONVENTIONS["nocs"], frames=(4, 2)),
-    "nocs camera_val": Layout(partial(_nocs, "camera_val"), CONVENTIONS["nocs"], frames=(4, 2)),
-    "spe3r": Layout(draw_spe3r, CONVENTIONS["spe3r"], frames=(8, 5), turns=False),
+    "bop": Layout(_bop, layout_named("bop").conventions, frames=(8, 2)),
+    "nocs real_test": Layout(partial(_nocs, "real_test"), layout_named("nocs").conventions, frames=(4, 2)),
+    "nocs camera_val": Layout(partial(_nocs, "camera_val"), layout_named("nocs").conventions, frames=(4, 2)),
+    "spe3r": Layout(draw_spe3r, layout_named("spe3r").conventions, frames=(8, 5), turns=False),
 }
 
 
