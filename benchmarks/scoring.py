@@ -29,6 +29,7 @@ from scipy.spatial.transform import Rotation
 
 from crisp.data.dataset import Instance
 from crisp.evaluate.metrics.nocs_map import FIXED, ORIGINAL, match, mean_average_precision
+from crisp.evaluate.options import ScoreOptions
 from crisp.evaluate.protocols import PROTOCOLS, Protocol
 from crisp.evaluate.score import score
 from crisp.shape.mesh import write_ply
@@ -97,7 +98,7 @@ def _seconds(folder: Path, frames: int) -> dict[Protocol, float]:
     taken: dict[Protocol, float] = {}
     for name in PROTOCOLS:
         start = time.process_time()  # other work on the machine does not count
-        score(predictions, folder / "set", "test", protocols=(name,), out=folder / name)
+        score(ScoreOptions(predictions, folder / "set", "test", protocols=(name,), out=folder / name))
         taken[name] = time.process_time() - start
     return taken
 

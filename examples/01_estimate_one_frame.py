@@ -16,8 +16,10 @@ import numpy as np
 from PIL import Image
 
 import crisp
-from crisp.cli.demo import DemoScene, demo_scene
-from crisp.output.results import FrameResults, ResultsWriter
+from crisp.cli.demo_scene import DemoScene, demo_scene
+from crisp.output.results import ResultsJson
+from crisp.output.sink import FrameResults, Run, write_results
+from crisp.types import Detection
 
 DEPTH_SCALE = 0.1  # raw value x depth_scale = millimetres
 
@@ -33,7 +35,7 @@ def main() -> None:
     # the estimate
     model = crisp.load(options.weights)
     frame = crisp.Frame.from_files(folder / "rgb.png", folder / "depth.png", folder / "camera.json")
-    masks = [np.array(Image.open(path)) for path in sorted(folder.glob("mask_*.png"))]
+    masks = [Detection(np.array(Image.open(path)) > 0) for path in sorted(folder.glob("mask_*.png"))]
     results = model.estimate(frame, masks)
 
     for number, result in enumerate(results):
@@ -46,9 +48,9 @@ def main() -> None:
             f"{result.diameter_m:.3f} m across; {result.inlier_share:.0%} of its points agree"
         )
 
-    writer = ResultsWriter(options.out, model, {"masks": len(masks)})
-    writer.add(FrameResults(frame.frame_id, frame.camera, results))
-    print(f"written: {writer.write()}")
+    run = Run(options.out, model, settings={"masks": len(masks)})
+    (path,) = write_results(ResultsJson(), run, FrameResults(frame, masks, results))
+    print(f"written: {path}")
 
 
 def write_frame(scene: DemoScene, folder: Path) -> None:

@@ -23,6 +23,7 @@ from crisp.data.dataset import Dataset, Instance, KnownObject
 from crisp.data.nocs.files import Split
 from crisp.evaluate.conventions import CONVENTIONS, Conventions
 from crisp.evaluate.metrics.bop_errors import THRESHOLDS
+from crisp.evaluate.options import ScoreOptions
 from crisp.evaluate.protocols import PROTOCOLS, Protocol
 from crisp.evaluate.score import score_set
 from crisp.evaluate.score_rows import ObjectScore
@@ -135,7 +136,11 @@ class Trial:
         content = {"model": {"name": name}, "settings": {}, "frames": frames}
         out.mkdir(parents=True, exist_ok=True)
         (out / "results.json").write_text(json.dumps(content))
-        return score_set(out, self.dataset, self.conventions, protocols=protocols)
+        return score_set(
+            ScoreOptions(out, self.dataset.root, self.dataset.split, protocols=protocols),
+            self.dataset,
+            self.conventions,
+        )
 
     def _entry(self, folder: Path, instance: Instance, *, change: Change, growth: float) -> dict[str, object]:
         model, place = self.model(instance), instance.index

@@ -12,6 +12,7 @@ from replicas import nocs_models, write_nocs, write_spe3r
 from crisp.data.layouts import open_dataset
 from crisp.errors import InputError
 from crisp.evaluate.calibrate import judge
+from crisp.evaluate.options import PredictOptions, ScoreOptions
 from crisp.evaluate.predict import predict
 from crisp.evaluate.score import score
 from crisp.evaluate.true_model import TrueModel
@@ -25,8 +26,8 @@ def test_a_camera_set_is_predicted_and_scored_with_each_images_own_sizes(
 ) -> None:
     write_nocs(tmp_path / "set", "camera_val", frames=1)
     model = replace(flat_model, corrector=None, certificate=None)
-    assert predict(model, tmp_path / "set", "camera_val", tmp_path / "out") == []
-    rows = score(tmp_path / "out", tmp_path / "set", "camera_val", protocols=("add-s",)).objects
+    assert predict(model, tmp_path / "set", PredictOptions("camera_val"), out=tmp_path / "out") == []
+    rows = score(ScoreOptions(tmp_path / "out", tmp_path / "set", "camera_val", protocols=("add-s",))).objects
     assert [(row.name, row.kind) for row in rows] == [("mug_square", "mug"), ("tin", "can")]
     assert all(row.pose is not None and np.isfinite(row.pose.add_s_m) for row in rows if row.status == "ok")
     # The judge knows the true size: the mug's diameter, not that of a box with a diagonal of 1.

@@ -6,16 +6,15 @@ import csv
 import json
 import shutil
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
 from scored_set import BOTTLE, BOX, CAN, failed, motion, truth, write_predictions, write_set
 
-from crisp.config import ProtocolName
 from crisp.data.bop.reader import BopDataset, FrameKey, Instance
 from crisp.errors import InputError
 from crisp.evaluate.conventions import Conventions
+from crisp.evaluate.options import ScoreOptions
 from crisp.evaluate.protocols import PROTOCOLS, Protocol, settings_of
 from crisp.evaluate.score import score, score_set
 from crisp.evaluate.score_table import Scores
@@ -35,11 +34,7 @@ def figures(scores: Scores, group: str = "all") -> dict[str, float]:
 
 
 def scored(folder: Path, root: Path, protocols: tuple[Protocol, ...], frames, **kwargs) -> Scores:
-    return score(write_predictions(folder, frames, **kwargs), root, "test", protocols=protocols)
-
-
-def test_the_names_on_the_command_line_are_the_protocols() -> None:
-    assert get_args(ProtocolName) == PROTOCOLS
+    return score(ScoreOptions(write_predictions(folder, frames, **kwargs), root, "test", protocols=protocols))
 
 
 def test_the_truth_is_perfect_or_at_the_floor_under_every_protocol(tmp_path: Path, root: Path) -> None:
@@ -201,7 +196,11 @@ def test_a_layout_says_its_units_and_axes(tmp_path: Path, root: Path) -> None:
     box = {}
     for unit in ("metre", "diameter", "box diagonal"):
         conventions = Conventions(unit, upright=1)
-        scores = score_set(folder, dataset, conventions, protocols=("spe3r-l1",), out=tmp_path / unit)
+        scores = score_set(
+            ScoreOptions(folder, dataset.root, dataset.split, protocols=("spe3r-l1",), out=tmp_path / unit),
+            dataset,
+            conventions,
+        )
         assert scores.settings["unit"] == unit and scores.settings["upright_axis"] == "y"
         error = scores.objects[0].l1
         assert error is not None
@@ -222,8 +221,8 @@ def test_a_hidden_handle_frees_a_mug() -> None:
 def test_scores_repeat_and_say_their_settings(tmp_path: Path, root: Path) -> None:
     folder = write_predictions(tmp_path, truth())
     names: tuple[Protocol, ...] = ("crisp-shape", "nocs-shape", "nocs-map", "bop")
-    once = score(folder, root, "test", protocols=names, out=tmp_path / "a")
-    score(folder, root, "test", protocols=names[::-1], out=tmp_path / "b")
+    once = score(ScoreOptions(folder, root, "test", protocols=names, out=tmp_path / "a"))
+    score(ScoreOptions(folder, root, "test", protocols=names[::-1], out=tmp_path / "b"))
     for name in ("scores.json", "scores.csv", "scores.md"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     assert once.settings["protocol_settings"] == {name: settings_of(name) for name in names}
@@ -238,4 +237,4 @@ def test_labels_that_changed_since_are_refused(tmp_path: Path, root: Path) -> No
     content["settings"]["labels_sha256"] = "0" * 64
     (folder / "results.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match=r"labels .* have changed"):
-        score(folder, root, "test")
+        score(ScoreOptions(folder, root, "test"))

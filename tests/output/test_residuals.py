@@ -7,11 +7,12 @@ import pytest
 import trimesh
 
 from crisp.geometry.camera import Camera
-from crisp.output.drawing import (
-    LIMIT_M,
+from crisp.output.drawing import borders
+from crisp.output.report.pictures import (
     OUTLINE,
+    PAPER,
+    RESIDUAL_LIMIT_M,
     Window,
-    borders,
     residual_colours,
     residual_picture,
     residual_shades,
@@ -21,7 +22,6 @@ from crisp.types import Mesh
 
 CAMERA = Camera(np.array([[120.0, 3.0, 80], [0, 110.0, 60], [0, 0, 1]]), width=161, height=121)
 SCALE = 3
-PAPER = (244, 245, 247)
 
 
 @pytest.fixture
@@ -33,8 +33,8 @@ def posed() -> Posed:
 
 
 def test_colours_darken_with_the_distance_and_stop_at_the_limit() -> None:
-    row = np.array([[0.0, 0.25 * LIMIT_M, 0.6 * LIMIT_M, LIMIT_M, 7.0, np.nan]])
-    colours = residual_colours(row, background=PAPER)[0].astype(int)
+    row = np.array([[0.0, 0.25 * RESIDUAL_LIMIT_M, 0.6 * RESIDUAL_LIMIT_M, RESIDUAL_LIMIT_M, 7.0, np.nan]])
+    colours = residual_colours(row)[0].astype(int)
     brightness = colours[:4].sum(axis=1)
     assert (np.diff(brightness) < 0).all()
     np.testing.assert_array_equal(colours[4], colours[3])
@@ -81,11 +81,11 @@ def test_picture_is_points_and_outline_and_nothing_else(posed: Posed) -> None:
     distance = np.full((121, 161), np.nan)
     distance[50:80, 30:60] = 0.0
     window = Window(20, 40, 80, 100)
-    plain = residual_picture(distance, window, CAMERA, background=PAPER)
+    plain = residual_picture(distance, window, CAMERA)
     assert plain.shape == (240, 240, 3)  # the window's 60 px, four times
     assert (plain[40:160, 40:160] == residual_shades()[0]).all()
     assert (plain[:40] == PAPER).all() and (plain[:, 160:] == PAPER).all()
-    outlined = residual_picture(distance, window, CAMERA, posed=posed, background=PAPER)
+    outlined = residual_picture(distance, window, CAMERA, posed=posed)
     line = borders(window.raster(posed, CAMERA, scale=4))
     assert line.any()
     assert (outlined[line] == OUTLINE).all()

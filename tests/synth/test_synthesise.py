@@ -21,7 +21,8 @@ import crisp.synth.synthesise as synthesise_module
 from crisp.data.bop.writer import BopWriter
 from crisp.errors import InputError
 from crisp.geometry.camera import Camera
-from crisp.synth.synthesise import SynthesisConfig, synthesise
+from crisp.synth.config import SynthesisConfig
+from crisp.synth.synthesise import synthesise
 from crisp.types import Mesh, ObjectModel, TexturedMesh
 
 CONFIG = SynthesisConfig(

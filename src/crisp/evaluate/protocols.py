@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
 from crisp.errors import InputError
 from crisp.evaluate.metrics import bop_errors
 from crisp.evaluate.metrics.boxes import TURNS
 from crisp.evaluate.metrics.nocs_map import IOU_THRESHOLDS, LEAST_IOU, POSE_THRESHOLDS
 from crisp.evaluate.metrics.shape import CHAMFER_POINTS, CRISP_SHAPE_POINTS, ESTIMATE_POINTS, TRUTH_POINTS
+from crisp.evaluate.options import PROTOCOLS, Protocol
 
-Protocol = Literal[
-    "add-s", "crisp-shape", "chamfer-mm", "spe3r-l1", "nocs-shape", "nocs-map-original", "nocs-map", "bop"
-]
-PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
-DEFAULT: tuple[Protocol, ...] = ("add-s", "chamfer-mm")
-"""What we trust, and what a run is judged by unless something else is asked for."""
 NEED_MESH = frozenset(PROTOCOLS) - {"add-s", "bop"}
 MAP_PROTOCOLS = frozenset({"nocs-map", "nocs-map-original"})
 

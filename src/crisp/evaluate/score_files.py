@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from crisp.errors import InputError
-from crisp.evaluate.score_figures import MM_PER_M
 from crisp.evaluate.score_rows import Figure, ObjectScore, Summary, Surplus
 from crisp.evaluate.score_table import Scores
 from crisp.files import finite, write_whole
+from crisp.output.bop_csv import BopEstimate, bop_csv, file_name
 from crisp.sources.frames import read_json
 
 
@@ -44,10 +44,10 @@ def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
 def write_scores(scores: Scores, folder: Path) -> None:
     """Write all four files, each whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    bop = f"crisp_{scores.settings['dataset'].replace('_', '-')}-{scores.settings['split']}.csv"
+    bop = file_name(scores.settings["dataset"], scores.settings["split"])
     content = {
         "scores.csv": _objects_csv(scores),
-        bop: bop_csv(scores),
+        bop: bop_csv(_bop_estimates(scores)),
         "scores.md": markdown(scores),
         "scores.json": json.dumps(_json(scores), indent=1, allow_nan=False) + "\n",
     }
@@ -55,19 +55,14 @@ def write_scores(scores: Scores, folder: Path) -> None:
         write_whole(folder / name, text)
 
 
-def bop_csv(scores: Scores) -> str:
-    """BOP's results format: translations in mm, the frame's time in seconds, failed objects left out."""
-    lines = ["scene_id,im_id,obj_id,score,R,t,time"]
+def _bop_estimates(scores: Scores) -> list[BopEstimate]:
+    """All estimates, also those that are of no label; what the data set has no id for is left out."""
     rows: list[ObjectScore | Surplus] = [*scores.objects, *scores.surplus]
-    for row in sorted(rows, key=lambda row: row.frame_id):  # which keeps the order within a frame
-        if row.T_camera_object is None or row.object_id is None:
-            continue
-        scene_id, im_id = (int(part) for part in row.frame_id.split("/"))
-        R = " ".join(map(repr, row.T_camera_object[:3, :3].ravel().tolist()))
-        t = " ".join(map(repr, (MM_PER_M * row.T_camera_object[:3, 3]).tolist()))
-        confidence = f"{row.confidence:.6g}"
-        lines.append(f"{scene_id},{im_id},{row.object_id},{confidence},{R},{t},{row.frame_seconds:.6g}")
-    return "\n".join(lines) + "\n"
+    return [
+        BopEstimate(row.frame_id, row.object_id, row.confidence, row.T_camera_object, row.frame_seconds)
+        for row in rows
+        if row.T_camera_object is not None and row.object_id is not None
+    ]
 
 
 def markdown(scores: Scores) -> str:

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from crisp.errors import InputError
+from crisp.errors import InputError, needing
 from crisp.files import write_whole
 
 
@@ -20,7 +20,8 @@ class Journal:
     """Appends metrics to `metrics.jsonl` and to TensorBoard's files in one run folder."""
 
     def __init__(self, folder: Path) -> None:
-        from torch.utils.tensorboard import SummaryWriter
+        with needing("train"):
+            from torch.utils.tensorboard import SummaryWriter
 
         folder.mkdir(parents=True, exist_ok=True)
         self._lines = (folder / "metrics.jsonl").open("a", encoding="utf-8")

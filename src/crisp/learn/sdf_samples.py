@@ -15,14 +15,13 @@ from enum import IntEnum
 from importlib.metadata import version
 from pathlib import Path
 
-import igl
 import numpy as np
 import trimesh
 from jaxtyping import Float, UInt8
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from crisp.errors import InputError
+from crisp.errors import InputError, needing
 from crisp.types import Mesh
 
 FORMAT_VERSION = 1
@@ -157,6 +156,9 @@ def signed_distance(mesh: Mesh, points_object: Float[np.ndarray, "n 3"]) -> Floa
     if len(points_object) == 0:
         return np.zeros(0)
     points = np.ascontiguousarray(points_object, dtype=np.float64)
+    with needing("train"):
+        import igl
+
     scaled, _, nearest, _ = igl.signed_distance(
         points,
         np.ascontiguousarray(mesh.vertices, dtype=np.float64),

@@ -7,9 +7,9 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -23,6 +23,7 @@ from crisp.learn.head_stage import KnownShapes, train_heads
 from crisp.learn.joint_stage import train_jointly
 from crisp.learn.journal import Journal, write_json
 from crisp.learn.losses import SymmetryTargets
+from crisp.learn.options import TrainOptions
 from crisp.learn.problem import Problem, open_problem
 from crisp.learn.recipe import Recipe
 from crisp.networks.backbone import Backbone
@@ -35,37 +36,6 @@ from crisp.shape.library import ShapeLibrary
 from crisp.sources.frames import read_json
 
 RUN_FILE = "run.json"
-
-HeadStorage = Literal["float16", "int8"]
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """Input and output folders of a training run, and its shortened forms.
-
-    Args:
-        dataset: folder of the data set.
-        split: the split to train on.
-        out: run folder: states, metrics, TensorBoard, and at the end `checkpoint/`.
-        cache: folder for cached features and distances; inside the run folder by default.
-        backbone_file: reference a backbone file next to the checkpoint instead of writing one into it.
-        head_storage: number format of the heads in the checkpoint.
-        overfit_one_batch: train on a single batch of crops, as a check: the losses must fall to almost 0.
-        dry_run: run a few steps of every stage on a few frames, as a check; in `out/dry_run`.
-    """
-
-    dataset: Path
-    split: str
-    out: Path
-    cache: Path | None = None
-    backbone_file: Path | None = None
-    head_storage: HeadStorage = "float16"
-    overfit_one_batch: bool = False
-    dry_run: bool = False
-
-    @property
-    def cache_folder(self) -> Path:
-        return self.cache or self.out / "cache"
 
 
 def train(recipe: Recipe, options: TrainOptions, backbone: Backbone) -> Path:
@@ -270,5 +240,5 @@ def _finish(
         },
     )
     folder = options.out / "checkpoint"
-    save_checkpoint(folder, network, info, dtype=options.head_storage, backbone_file=options.backbone_file)
+    save_checkpoint(folder, network, info, dtype=options.head_storage, backbone_file=options.share_backbone)
     return folder

@@ -2,8 +2,8 @@
 
 `Features` are all that the heads need of the backbone, so they can be cached.
 
-Tensors have the names of the files that Meta publishes (`facebook/dinov2-small`). Newer versions of
-`transformers` rename them inside the model; checkpoints keep the published names.
+Tensors are named as in the files that Meta publishes (`facebook/dinov2-small`); folders that newer versions
+of `transformers` wrote name some of them otherwise.
 
 Weights are stored as int8 with one step per output channel: 22.8 MB instead of 88 in float32. The backbone
 is quantised before the heads are trained on it, so quantisation costs no accuracy later. Quantising the
@@ -25,8 +25,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from crisp.errors import InputError
+from crisp.errors import InputError, needing
 from crisp.networks.config import BackboneConfig
+from crisp.networks.dinov2 import Dinov2
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,15 +64,15 @@ class Backbone(nn.Module):
     """A frozen vision transformer: always in evaluation mode, no gradients, float32.
 
     Args:
-        model: a `transformers` Dinov2Model of this configuration; its parameters are frozen here.
-        config: which blocks are tapped.
-        image_px: side of the input image; the position embedding is interpolated to it once.
+        model: of this configuration; its parameters are frozen here.
+        config: which blocks are read.
+        image_px: the one image side that it will see; the position embedding is interpolated to it once.
     """
 
-    model: Any  # a Dinov2Model; imported where it is built, because importing `transformers` takes seconds
+    model: Dinov2
     positions: Tensor
 
-    def __init__(self, model: nn.Module, config: BackboneConfig, *, image_px: int) -> None:
+    def __init__(self, model: Dinov2, config: BackboneConfig, *, image_px: int) -> None:
         super().__init__()
         self.model = model.float().eval().requires_grad_(False)
         self.config = config
@@ -82,7 +83,7 @@ class Backbone(nn.Module):
     @classmethod
     def random(cls, config: BackboneConfig, *, image_px: int) -> Backbone:
         """Random weights, for tests and for counting."""
-        return cls(_empty_model(config), config, image_px=image_px)
+        return cls(Dinov2(config), config, image_px=image_px)
 
     @classmethod
     def from_state(cls, config: BackboneConfig, state: Mapping[str, Tensor], *, image_px: int) -> Backbone:
@@ -92,25 +93,22 @@ class Backbone(nn.Module):
             InputError: a tensor is missing, unknown or of another shape.
         """
         with torch.device("meta"):
-            model = _empty_model(config)
-        names = {published_name(name): name for name in model.state_dict()}
-        unknown, missing = sorted(set(state) - set(names)), sorted(set(names) - set(state))
+            model = Dinov2(config)
+        own = model.state_dict()
+        unknown, missing = sorted(set(state) - set(own)), sorted(set(own) - set(state))
         if unknown or missing:
             kind, name = ("unknown", unknown[0]) if unknown else ("missing", missing[0])
             raise InputError(f"the backbone weights do not fit the configuration: {kind} tensor {name}.")
-        own = model.state_dict()
-        for published, name in names.items():
-            if state[published].shape != own[name].shape:
-                raise InputError(
-                    f"the backbone tensor {published} must be {tuple(own[name].shape)}, "
-                    f"got {tuple(state[published].shape)}."
-                )
-        model.load_state_dict({names[k]: v.float() for k, v in state.items()}, assign=True)
+        for name, value in own.items():
+            wanted, got = tuple(value.shape), tuple(state[name].shape)
+            if got != wanted:
+                raise InputError(f"the backbone tensor {name} must be {wanted}, got {got}.")
+        model.load_state_dict({name: value.float() for name, value in state.items()}, assign=True)
         return cls(model, config, image_px=image_px)
 
     def published_state(self) -> dict[str, Tensor]:
         """The weights under their published names (not a copy)."""
-        return {published_name(name): value for name, value in self.model.state_dict().items()}
+        return self.model.state_dict()
 
     def train(self, mode: bool = True) -> Backbone:
         """Stay in evaluation mode, even when the whole network is set to training."""
@@ -130,13 +128,10 @@ class Backbone(nn.Module):
             raise InputError(
                 f"this network reads crops of {self.image_px} px, got {tuple(image.shape[-2:])}."
             )
-        embeddings = self.model.embeddings
-        patches = embeddings.patch_embeddings(image)
-        x = torch.cat([embeddings.cls_token.expand(len(image), -1, -1), patches], dim=1) + self.positions
+        x = self.model.embeddings(image, self.positions)
         tapped = []
-        for number, block in enumerate(self.model.encoder.layer, start=1):
-            out = block(x)
-            x = out[0] if isinstance(out, tuple) else out  # before version 5 a block returned a tuple
+        for number, block in enumerate(self.model.blocks, start=1):
+            x = block(x)
             if number in self.config.taps:
                 tapped.append(x)
             if number == self.config.taps[-1]:
@@ -146,10 +141,7 @@ class Backbone(nn.Module):
 
     @torch.no_grad()
     def _interpolated_positions(self) -> Tensor:
-        side = self.image_px // self.config.patch_px
-        embeddings = self.model.embeddings
-        like = embeddings.position_embeddings.new_empty(1, 1 + side * side, self.config.width)
-        return embeddings.interpolate_pos_encoding(like, self.image_px, self.image_px).clone()
+        return self.model.embeddings.positions_for(self.image_px // self.config.patch_px)
 
 
 def load_backbone(source: str | Path, config: BackboneConfig, *, image_px: int) -> Backbone:
@@ -182,23 +174,10 @@ def published_name(name: str) -> str:
     return name
 
 
-def _empty_model(config: BackboneConfig) -> nn.Module:
-    from transformers import Dinov2Config, Dinov2Model
-
-    return Dinov2Model(
-        Dinov2Config(
-            hidden_size=config.width,
-            num_hidden_layers=config.blocks,
-            num_attention_heads=config.attention_heads,
-            patch_size=config.patch_px,
-            image_size=config.trained_px,
-        )
-    )
-
-
 def _download(hub_id: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    with needing("train"):
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(snapshot_download(hub_id, allow_patterns=["config.json", "model.safetensors"]))

@@ -4,86 +4,46 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import crisp
 from crisp.errors import InputError
 from crisp.files import finite, write_whole
-from crisp.geometry.camera import Camera
-from crisp.model import Model
+from crisp.output.sink import FrameResults, NullSink, Run, prepare_folder
 from crisp.shape.mesh import write_ply
 from crisp.sources.frames import read_json
 from crisp.types import CorrectionSummary, Result
 
+NAME = "results.json"
 MESHES = "meshes"
+WRITE_EVERY = 10
 
 
-@dataclass(frozen=True)
-class Truth:
-    """Errors of one object, where the truth is known. Lengths in metres."""
+class ResultsJson(NullSink):
+    """Collects frames and writes `results.json` every few of them and at the end, meshes as they come.
 
-    add_s_m: float
-    rotation_deg: float
-    translation_m: float
-    chamfer_m: float | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class FrameResults:
-    """All results of one frame.
-
-    Args:
-        errors: one for each result where the truth is known; else empty.
-        errors_start: of what the network alone had said, where that was corrected; else empty.
+    With `Run.resume`, the frames of an earlier run stay, except those of which a file could not be read: they
+    are tried again. InputError if that run had another model or other settings.
     """
 
-    frame_id: str
-    camera: Camera
-    results: Sequence[Result]
-    errors: Sequence[Truth | None] = field(default=())
-    errors_start: Sequence[Truth | None] = field(default=())
-
-
-class ResultsWriter:
-    """Collects frames and writes `results.json` into a folder, meshes as they come.
-
-    Args:
-        settings: of this run beside the model's own; they are written down with the results.
-        resume: keep the frames of an earlier run with the same model and settings.
-
-    Raises:
-        InputError: the folder cannot be written, or (with `resume`) holds results of another model or of
-            other settings, or a `results.json` that is none.
-    """
-
-    def __init__(
-        self, folder: Path, model: Model, settings: Mapping[str, Any], *, resume: bool = False
-    ) -> None:
-        self._folder = folder
+    def open(self, run: Run) -> frozenset[str]:
+        self._folder = run.folder
         self._head = {
             "crisp_version": crisp.__version__,
-            "model": {"name": model.name, "sha256": model.sha256},
-            "settings": dict(settings) | described(model.settings),
+            "model": {"name": run.model.name, "sha256": run.model.sha256},
+            "settings": dict(run.settings) | described(run.model.settings),
         }
-        prepare_folder(folder)
-        if (folder / MESHES).exists():  # else it is made with the first mesh
-            prepare_folder(folder / MESHES)
-        self._frames: list[dict[str, Any]] = self._earlier() if resume else []
-
-    @property
-    def frame_ids(self) -> set[str]:
-        """Frames that are already there."""
-        return {frame["frame_id"] for frame in self._frames}
-
-    def forget(self, frame_ids: Iterable[str]) -> None:
-        """Frames of an earlier run that are to be written anew."""
-        gone = set(frame_ids)
-        self._frames = [frame for frame in self._frames if frame["frame_id"] not in gone]
+        prepare_folder(run.folder)
+        if (run.folder / MESHES).exists():  # else it is made with the first mesh
+            prepare_folder(run.folder / MESHES)
+        self._frames: list[dict[str, Any]] = self._earlier() if run.resume else []
+        self._unwritten = 0
+        return frozenset(frame["frame_id"] for frame in self._frames)
 
     def _earlier(self) -> list[dict[str, Any]]:
-        path = self._folder / "results.json"
+        path = self._folder / NAME
         if not path.exists():
             return []
         content = read_json(path)
@@ -92,47 +52,42 @@ class ResultsWriter:
             raise InputError(f"{path} holds results of another model or other settings: give another --out.")
         return frames
 
-    def add(self, frame: FrameResults) -> None:
+    def forget(self, frame_ids: Iterable[str]) -> None:
+        gone = set(frame_ids)
+        self._frames = [frame for frame in self._frames if frame["frame_id"] not in gone]
+
+    def add(self, found: FrameResults) -> None:
         objects = []
-        for index, result in enumerate(frame.results):
-            entry = _object(index, result)
+        for index, result in enumerate(found.results):
+            entry = object_entry(index, result)
             if result.mesh is not None:
-                entry["mesh"] = f"{MESHES}/{frame.frame_id.replace('/', '_')}_{index}.ply"
+                entry["mesh"] = f"{MESHES}/{found.frame_id.replace('/', '_')}_{index}.ply"
                 write_ply(result.mesh, self._folder / entry["mesh"])
-            for name, errors in (("errors", frame.errors), ("errors_start", frame.errors_start)):
-                if index < len(errors) and (truth := errors[index]) is not None:
-                    entry[name] = asdict(truth)
-            objects.append(entry)
-        K = [float(v) for v in frame.camera.K.ravel()]
-        camera = {"K": K, "width": frame.camera.width, "height": frame.camera.height}
-        self._frames.append({"frame_id": frame.frame_id, "camera": camera, "objects": objects})
+            objects.append(entry | _errors(found, index))
+        camera = found.frame.camera
+        K = [float(v) for v in camera.K.ravel()]
+        said = {"K": K, "width": camera.width, "height": camera.height}
+        self._add({"frame_id": found.frame_id, "camera": said, "objects": objects})
 
     def add_failure(self, frame_id: str, message: str) -> None:
-        """A frame that could not be read: it is named, with the reason, and holds no objects."""
-        self._frames.append({"frame_id": frame_id, "camera": None, "message": message, "objects": []})
+        """The frame is named, with the reason, and holds no objects."""
+        self._add({"frame_id": frame_id, "camera": None, "message": message, "objects": []})
 
-    def write(self) -> Path:
-        """Write `results.json` (through a temporary name) and return its path."""
-        path = self._folder / "results.json"
+    def _add(self, frame: dict[str, Any]) -> None:
+        self._frames.append(frame)
+        self._unwritten += 1
+        if self._unwritten == WRITE_EVERY:
+            self._write()
+
+    def _write(self) -> None:
         self._frames.sort(key=lambda frame: frame["frame_id"])
-        write_whole(path, json.dumps(self._head | {"frames": self._frames}, indent=1) + "\n")
-        return path
+        content = json.dumps(self._head | {"frames": self._frames}, indent=1) + "\n"
+        write_whole(self._folder / NAME, content)
+        self._unwritten = 0
 
-
-def prepare_folder(folder: Path) -> None:
-    """Make an output folder and prove that it can be written, before any long work.
-
-    Raises:
-        InputError: it cannot be made or written.
-    """
-    probe = folder / ".writable"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.write_text("")
-        probe.unlink()
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"cannot write to the output folder {folder} ({reason}).") from error
+    def close(self, written: Sequence[Path] = ()) -> tuple[Path]:
+        self._write()
+        return (self._folder / NAME,)
 
 
 def _whole(frame: Mapping[str, Any]) -> bool:
@@ -141,7 +96,20 @@ def _whole(frame: Mapping[str, Any]) -> bool:
     return "message" not in frame and "mask_unreadable" not in statuses
 
 
-def _object(index: int, result: Result) -> dict[str, Any]:
+def _errors(found: FrameResults, index: int) -> dict[str, Any]:
+    truth = found.truths[index] if found.truths else None
+    if truth is None:
+        return {}
+    errors = {"errors": truth.errors, "errors_start": truth.errors_start}
+    return {name: asdict(value) for name, value in errors.items() if value is not None}
+
+
+def object_entry(index: int, result: Result) -> dict[str, Any]:
+    """One object as `results.json` has it, but for its mesh and its errors.
+
+    Args:
+        index: of the mask that it was estimated from.
+    """
     pose = result.T_camera_object
     return {
         "detection": index,

@@ -1,15 +1,18 @@
-"""Settings of a rendered data set."""
+"""Settings of a rendered data set: the record that `synthesise` takes and `crisp synthesise` fills in."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast, get_args
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
-from crisp.data.layouts import Layout
-from crisp.data.nocs.files import SPLITS, Split, camera_of
 from crisp.errors import InputError
-from crisp.synth.render.looks import LookName
+
+if TYPE_CHECKING:
+    from crisp.data.nocs.files import Split
+
+Layout = Literal["bop", "spe3r", "nocs"]
+LookName = Literal["clean", "hard", "direct"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,8 @@ class SynthesisConfig:
         if self.layout == "spe3r" and self.split not in ("train", "test"):
             raise InputError(f"with layout spe3r the split must be train or test, got {self.split!r}.")
         if self.layout == "nocs":
+            from crisp.data.nocs.files import SPLITS, camera_of
+
             if self.split not in SPLITS:
                 raise InputError(
                     f"with layout nocs the split must be {', '.join(SPLITS)}, got {self.split!r}."
@@ -93,8 +98,8 @@ class SynthesisConfig:
 
     @property
     def nocs_split(self) -> Split:
-        """The split as NOCS's own type."""
-        return cast(Split, self.split)
+        """The split by its type, with layout nocs."""
+        return cast("Split", self.split)
 
 
 _LEAST = {

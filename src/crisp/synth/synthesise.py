@@ -22,8 +22,6 @@ from crisp.synth.config import SynthesisConfig
 from crisp.synth.layouts import SceneWriter, role_of, run_scenes, scene_frames, scene_models, scene_writer
 from crisp.types import ObjectModel
 
-__all__ = ["ScenesFailedError", "SynthesisConfig", "synthesise"]
-
 RECORD = "synthesis.json"
 
 

@@ -7,7 +7,7 @@ import pytest
 from page_reader import CAMERA, SENTENCE, box, pose
 
 from crisp.output.report import ObjectTruth
-from crisp.output.results import Truth
+from crisp.output.sink import Truth
 from crisp.types import Frame, Result
 
 

@@ -13,8 +13,7 @@ from page_reader import CAMERA, pose
 
 from crisp.errors import ObjectFailure
 from crisp.model import Model
-from crisp.output.report import compare
-from crisp.output.report.comparison import network_alone
+from crisp.output.report import compare, network_alone
 from crisp.shape.mesh import MeshConfig
 from crisp.shape.sdf import AnalyticBox
 from crisp.types import Certificate, CorrectionSummary, Detection, Frame, Mesh, Result

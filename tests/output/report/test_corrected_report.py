@@ -10,9 +10,9 @@ import pytest
 from page_reader import CAMERA, ORIGIN, Page, box, picture, pose
 
 from crisp.errors import InputError
-from crisp.output.drawing import OUTLINE, residual_shades
 from crisp.output.report import Comparison, ObjectTruth, write_report
-from crisp.output.results import Truth
+from crisp.output.report.pictures import OUTLINE, residual_shades
+from crisp.output.sink import Truth
 from crisp.types import Certificate, CorrectionSummary, Frame, Result
 
 BOX_PX = (40, 40, 80, 80)

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from crisp.output.console import error_table
 from crisp.output.report import ObjectTruth
-from crisp.output.results import Truth
+from crisp.output.sink import Truth
 from crisp.types import Certificate, Result
 
 

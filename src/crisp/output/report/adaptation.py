@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from crisp.errors import InputError
+from crisp.errors import InputError, needing
 from crisp.output.drawing import Drawn, overlay
-from crisp.output.report.page import CSS, write_page
-from crisp.output.report.pictures import photograph, plotted
+from crisp.output.report.page import write_page
+from crisp.output.report.pictures import encoded, photograph
 from crisp.shape.raster import Posed, smooth
 from crisp.types import Frame, Result
 
@@ -51,7 +52,7 @@ def write_adaptation_report(
     origin: Mapping[str, Any],
     add_s_m: Errors | None = None,
 ) -> Path:
-    """Write the page and return its path.
+    """Write the page and return its path. Without matplotlib it has no charts, and says so.
 
     Args:
         lines: of the audit log.
@@ -65,22 +66,27 @@ def write_adaptation_report(
     if not labels:
         raise InputError("the log tells of no object: there is nothing to report.")
     place = _places(labels)
-    course = _COURSE.format(window=window_of(int(place[-1]) + 1))
-    sections = [
-        _counts(lines, labels),
-        _figure("Over the stream", _course(labels, place, add_s_m), course),
-    ]
-    if any(line["event"] == "guard" for line in lines):
-        sections.append(_figure("The guard", _guard(lines), _GUARD))
-    sections += [_told(lines), *(_pair(item) for item in pictures)]
-    return write_page(path, _PAGE.format(css=CSS, body="\n".join(sections), origin=_table(origin)))
+    guarded = any(line["event"] == "guard" for line in lines)
+    charts = find_spec("matplotlib") is not None
+    return write_page(
+        path,
+        "adaptation.html",
+        title="Adaptation without labels",
+        counts=_counts(lines, labels),
+        window=window_of(int(place[-1]) + 1),
+        course=_course(labels, place, add_s_m) if charts else "",
+        guarded=guarded,
+        guard=_guard(lines) if charts and guarded else "",
+        incidents=_incidents(lines),
+        pairs=[Pair.of(item) for item in pictures],
+        origin=origin,
+    )
 
 
-def _counts(lines: Sequence[Line], labels: Sequence[Line]) -> str:
+def _counts(lines: Sequence[Line], labels: Sequence[Line]) -> dict[str, int]:
     fates, events = Counter(line["fate"] for line in labels), Counter(line["event"] for line in lines)
-    frames = len({line["frame"] for line in labels})
-    told = {
-        "frames": frames,
+    return {
+        "frames": len({line["frame"] for line in labels}),
         "objects looked at": len(labels),
         "pseudo-labels": fates["queued"],
         "of these dropped from a full queue": events["dropped"],
@@ -89,15 +95,36 @@ def _counts(lines: Sequence[Line], labels: Sequence[Line]) -> str:
         "steps": events["step"],
         "roll-backs": events["roll-back"],
     }
-    return f"<h2>What happened</h2>{_table(told)}"
 
 
-def _table(values: Mapping[str, Any]) -> str:
-    rows = "".join(
-        f"<tr><th>{escape(str(name))}</th><td>{escape(str(value))}</td></tr>"
-        for name, value in values.items()
-    )
-    return f"<table>{rows}</table>"
+def _incidents(lines: Sequence[Line]) -> list[str]:
+    """Roll-backs, and what could not be read, in words."""
+    said = [f"step {x['step']}: {' '.join(x['reasons'])}" for x in lines if x["event"] == "roll-back"]
+    said += [x["message"] for x in lines if x["event"] == "fault"]
+    return said + [f"{x['frame']}: {x['message']}" for x in lines if x["event"] == "frame"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A frame's overlays before and after, as data URIs."""
+
+    frame_id: str
+    before: str
+    after: str
+
+    @classmethod
+    def of(cls, item: BeforeAfter) -> Pair:
+        before, after = (_overlay(item.frame, results) for results in (item.before, item.after))
+        return cls(item.frame.frame_id, before, after)
+
+
+def _overlay(frame: Frame, results: Sequence[Result]) -> str:
+    drawn = [
+        Drawn(Posed(smooth(result.mesh), result.T_camera_object), number)
+        for number, result in enumerate(results)
+        if result.mesh is not None and result.T_camera_object is not None
+    ]
+    return photograph(overlay(frame.rgb, frame.camera, drawn))
 
 
 def _places(labels: Sequence[Line]) -> Int[np.ndarray, " n"]:
@@ -106,7 +133,7 @@ def _places(labels: Sequence[Line]) -> Int[np.ndarray, " n"]:
     return np.cumsum([n == 0 or frames[n] != frames[n - 1] for n in range(len(frames))]) - 1
 
 
-def _course(labels: Sequence[Line], place: Int[np.ndarray, " n"], add_s_m: Errors | None) -> Any:
+def _course(labels: Sequence[Line], place: Int[np.ndarray, " n"], add_s_m: Errors | None) -> str:
     """Certified share and residual of the heads over the frames; ADD-S where it is known."""
     figure, axes = _axes(2 if add_s_m is None else 3)
     certified = np.array([bool(line.get("certified")) for line in labels], dtype=float)
@@ -119,7 +146,7 @@ def _course(labels: Sequence[Line], place: Int[np.ndarray, " n"], add_s_m: Error
         axes[2].legend(fontsize=8)
     for item in axes:
         item.set_xlabel("frames")
-    return figure
+    return _plotted(figure)
 
 
 def _number(value: float | None) -> float:
@@ -127,10 +154,18 @@ def _number(value: float | None) -> float:
 
 
 def _axes(count: int) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure
+    with needing("report"):
+        from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.2 * count, 2.8), layout="constrained")
     return figure, np.atleast_1d(figure.subplots(1, count))
+
+
+def _plotted(figure: Any) -> str:
+    """A data URI."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
+    return encoded(buffer.getvalue(), "png")
 
 
 def _curve(
@@ -198,7 +233,7 @@ def guard_course(lines: Sequence[Line], name: str) -> GuardCourse:
     )
 
 
-def _guard(lines: Sequence[Line]) -> Any:
+def _guard(lines: Sequence[Line]) -> str:
     """Both figures at every check; crosses where it rolled back."""
     figure, axes = _axes(2)
     for item, name, label, unit in (
@@ -212,68 +247,4 @@ def _guard(lines: Sequence[Line]) -> Any:
         item.set(xlabel="steps", ylabel=label)
         item.grid(alpha=0.3)
     axes[1].legend(fontsize=8)
-    return figure
-
-
-def _figure(title: str, figure: Any, caption: str) -> str:
-    picture = f'<img src="{plotted(figure)}" alt="{title}">'
-    return f"<h2>{title}</h2><figure>{picture}<figcaption>{caption}</figcaption></figure>"
-
-
-def _told(lines: Sequence[Line]) -> str:
-    """Roll-backs, and what could not be read, in words."""
-    said = [f"step {x['step']}: {' '.join(x['reasons'])}" for x in lines if x["event"] == "roll-back"]
-    said += [x["message"] for x in lines if x["event"] == "fault"]
-    said += [f"{x['frame']}: {x['message']}" for x in lines if x["event"] == "frame"]
-    if not said:
-        return ""
-    return "<h2>Roll-backs and faults</h2><ul>" + "".join(f"<li>{escape(s)}</li>" for s in said) + "</ul>"
-
-
-def _pair(item: BeforeAfter) -> str:
-    drawn = "".join(
-        f'<figure><img src="{photograph(_overlay(item.frame, results))}" alt="{name}">'
-        f"<figcaption><b>{name}</b>: network alone</figcaption></figure>"
-        for name, results in (("Before", item.before), ("After", item.after))
-    )
-    title = f"Frame {escape(item.frame.frame_id)}, never trained on"
-    return f'<h2>{title}</h2><div class="columns">{drawn}</div>'
-
-
-def _overlay(frame: Frame, results: Sequence[Result]) -> np.ndarray:
-    drawn = [
-        Drawn(Posed(smooth(result.mesh), result.T_camera_object), number)
-        for number, result in enumerate(results)
-        if result.mesh is not None and result.T_camera_object is not None
-    ]
-    return overlay(frame.rgb, frame.camera, drawn)
-
-
-_COURSE = (
-    "Means and medians over {window} frames of the stream. The residual is that of the network alone: "
-    "how far the measured points lie from its surface, root mean square."
-)
-_GUARD = (
-    "Frames of the stream that were never trained on, under the weights of that step and (dashed) the same "
-    "ones under the weights that came in; red: rolled back."
-)
-
-_PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Adaptation without labels</title>
-<style>{css}</style>
-</head>
-<body>
-<main>
-<header><h1>Adaptation without labels</h1>
-<p class="lead">
-The model trained itself on those of its estimates that its certificate vouched for.</p></header>
-{body}
-<section><h2>Made with</h2>{origin}</section>
-</main>
-</body>
-</html>
-"""
+    return _plotted(figure)

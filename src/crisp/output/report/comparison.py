@@ -1,4 +1,4 @@
-"""An estimate beside what the network alone had said, and how far the measured points lie from each."""
+"""Each estimate before and after the corrector, and how far the measured points lie from its surface."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Comparison:
     Args:
         distance_m: (H, W) over the whole image: how far each measured point of the object's mask lies from
             the estimated surface; NaN elsewhere.
-        start: the result as the network alone had it; None where nothing was corrected.
+        start: the result before the corrector; None where nothing was corrected.
         start_distance_m: from that one's surface.
     """
 
@@ -36,13 +36,20 @@ class Comparison:
 
 
 def compare(
-    model: Model, frame: Frame, detections: Sequence[Detection | ObjectFailure], *, results: Sequence[Result]
+    model: Model,
+    frame: Frame,
+    detections: Sequence[Detection | ObjectFailure],
+    *,
+    results: Sequence[Result],
+    starts: Sequence[Result | None] | None = None,
 ) -> list[Comparison | None]:
     """For each result of a frame, in order; None where there is no estimate.
 
-    The shape that the network alone had said is meshed where it is not the estimated one.
+    Args:
+        starts: what `network_alone` gives, where it is known already.
     """
-    starts = network_alone(model, results)
+    if starts is None:
+        starts = network_alone(model, results)
     after = _distances(model, frame, detections, results=results)
     before = _distances(model, frame, detections, results=starts)
     return [
@@ -52,7 +59,10 @@ def compare(
 
 
 def network_alone(model: Model, results: Sequence[Result]) -> list[Result | None]:
-    """Each result with the pose and the shape from before the corrector; None where nothing was corrected."""
+    """Each result with the pose and the shape from before the corrector; None where nothing was corrected.
+
+    A shape that the corrector changed is meshed for it.
+    """
     meshes = _start_meshes(model, results)
     return [_start(result, mesh) for result, mesh in zip(results, meshes, strict=True)]
 
@@ -63,7 +73,7 @@ def _start(result: Result, mesh: Mesh | None) -> Result | None:
     return replace(
         result,
         status="no_surface" if mesh is None else "ok",
-        message="the shape that the network alone had said has no surface." if mesh is None else "",
+        message="the shape before the corrector has no surface." if mesh is None else "",
         T_camera_object=result.correction.T_camera_object_start,
         shape_code=result.correction.shape_code_start,
         mesh=mesh,

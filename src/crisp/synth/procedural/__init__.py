@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from crisp.data.nocs.files import CATEGORIES
-from crisp.errors import InputError
-from crisp.synth.procedural import boxes, novel, satellites, tools, vessels
+from crisp.errors import InputError, needing
 from crisp.types import ObjectModel
+
+with needing("synth"):
+    from crisp.synth.procedural import boxes, novel, satellites, tools, vessels
 
 _BUILDERS: tuple[Callable[[], ObjectModel], ...] = (
     vessels.mug_blue,

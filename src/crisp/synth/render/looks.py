@@ -6,13 +6,13 @@ The surroundings are table, floor, walls, a backdrop and unlabelled clutter, wit
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import trimesh
 from jaxtyping import Float, UInt8
 from scipy.ndimage import zoom
 
+from crisp.synth.config import LookName
 from crisp.synth.render.scene import Exposure, Lamp, Light, Panel, linear_from_srgb
 from crisp.synth.render.sensor import DepthSensor
 from crisp.types import Mesh, ObjectModel, TexturedMesh
@@ -101,7 +101,6 @@ def _cloudy(rng: np.random.Generator) -> np.ndarray:
     return _mix(random_colour(rng, saturation=0.6), random_colour(rng, saturation=0.6), share)
 
 
-LookName = Literal["clean", "hard", "direct"]
 Range = tuple[float, float]
 
 

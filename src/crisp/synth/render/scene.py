@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from scipy.ndimage import convolve, gaussian_filter
 
-from crisp.errors import InputError
+from crisp.errors import InputError, needing
 from crisp.geometry.camera import Camera
 from crisp.shape.raster import ShadedMesh
 from crisp.types import ObjectModel
@@ -24,8 +24,9 @@ VARIANT = "scalar_rgb"
 
 
 def mitsuba() -> ModuleType:
-    """The `mitsuba` module with its variant set; importing it takes a second, so callers do it late."""
-    import mitsuba as mi
+    """The `mitsuba` module, ready for use (importing it takes a second, so callers do it late)."""
+    with needing("synth"):
+        import mitsuba as mi
 
     if mi.variant() != VARIANT:
         mi.set_variant(VARIANT)
