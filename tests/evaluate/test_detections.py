@@ -197,7 +197,7 @@ def test_predict_estimates_what_was_found(tmp_path: Path, bop_root: Path, flat_m
     np.testing.assert_allclose(ours["T_camera_object"], theirs["T_camera_object"], atol=1e-6)
     with pytest.raises(InputError, match="another model or other settings"):
         predict(flat_model, bop_root, PredictOptions("train", frames=2), out=out)
-    with pytest.raises(InputError, match="leave min_visib_fract at 0"):
+    with pytest.raises(InputError, match="leave min_visible at 0"):
         predict(flat_model, bop_root, PredictOptions("train", min_visible=0.1, **given), out=out)
     scores = score(
         ScoreOptions(

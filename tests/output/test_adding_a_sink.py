@@ -10,10 +10,11 @@ import pytest
 from PIL import Image
 
 from crisp.errors import InputError
-from crisp.evaluate.options import PredictOptions
-from crisp.evaluate.predict import FrameFiles, estimate_files, predict
+from crisp.evaluate.options import ModelChoice, PredictOptions
+from crisp.evaluate.predict import estimate_files, predict
 from crisp.model import load_model
 from crisp.output.registry import SINKS, sinks_named
+from crisp.sources.frame_files import FrameFiles
 
 TOY = '''
 from crisp.output.sink import NullSink
@@ -52,9 +53,8 @@ def test_it_takes_a_single_frame(flat_checkpoint: Path, tmp_path: Path, capsys) 
     Image.fromarray(mask).save(files.masks[0])
     files.camera.write_text(json.dumps({"cam_K": [120, 0, 48, 0, 120, 36, 0, 0, 1], "depth_scale": 1.0}))
     out = tmp_path / "out"
-    (result,) = estimate_files(
-        files, out, weights=flat_checkpoint, correct="none", sinks=("depths", "json", "table")
-    )
+    choice = ModelChoice(str(flat_checkpoint), "none")
+    (result,) = estimate_files(files, choice, out=out, sinks=("depths", "json", "table"))
     assert result.status == "ok"
     name, depth_m = (out / "depths.txt").read_text().split()
     assert name == "rgb" and float(depth_m) == pytest.approx(0.6, abs=3e-3)
