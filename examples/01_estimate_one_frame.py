@@ -18,7 +18,7 @@ from PIL import Image
 import crisp
 from crisp.cli.demo_scene import DemoScene, demo_scene
 from crisp.output.results import ResultsJson
-from crisp.output.sink import FrameResults, Run, write_frame
+from crisp.output.sink import FrameResults, Run, write_results
 from crisp.types import Detection
 
 DEPTH_SCALE = 0.1  # raw value x depth_scale = millimetres
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--weights", default="bundled")
     options = parser.parse_args()
     folder = options.out / "frame"
-    save_frame(demo_scene(seed=3, objects=5, look_name="clean"), folder)
+    write_frame(demo_scene(seed=3, objects=5, look_name="clean"), folder)
 
     # the estimate
     model = crisp.load(options.weights)
@@ -49,11 +49,11 @@ def main() -> None:
         )
 
     run = Run(options.out, model, settings={"masks": len(masks)})
-    (path,) = write_frame(ResultsJson(), run, FrameResults(frame, masks, results))
+    (path,) = write_results(ResultsJson(), run, FrameResults(frame, masks, results))
     print(f"written: {path}")
 
 
-def save_frame(scene: DemoScene, folder: Path) -> None:
+def write_frame(scene: DemoScene, folder: Path) -> None:
     """Colour as 8-bit PNG, depth as 16-bit PNG, a camera file, and one mask per object."""
     folder.mkdir(parents=True, exist_ok=True)
     frame = scene.frame

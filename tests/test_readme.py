@@ -23,7 +23,7 @@ from crisp.cli import VERBS, main
 from crisp.cli.demo_scene import demo_scene
 from crisp.errors import Status
 from crisp.learn import recipe
-from crisp.output.results import _object
+from crisp.output.results import object_entry
 from crisp.refine.recipes import correction_names
 from crisp.synth.render.arrangement import Viewpoints
 from crisp.types import Certificate, CorrectionSummary, Result
@@ -273,7 +273,7 @@ def test_the_list_has_a_line_for_every_claim(tmp_path: Path) -> None:
 
 def test_every_field_and_status_of_results_is_documented() -> None:
     text = (ROOT / "docs" / "conventions.md").read_text(encoding="utf-8")
-    for name in [*_object(0, Result(status="ok")), "errors", "errors_start", *get_args(Status)]:
+    for name in [*object_entry(0, Result(status="ok")), "errors", "errors_start", *get_args(Status)]:
         assert re.search(rf"^\| `{name}` \|", text, re.MULTILINE), name
 
 
@@ -281,7 +281,7 @@ def test_every_field_and_status_of_results_is_documented() -> None:
 def test_every_field_of_corrections_and_certificates_is_documented(part: str) -> None:
     summary = CorrectionSummary("converged", "", 1, 0.0, 0.0, np.eye(4), np.zeros(3), 0.0, 0.0)
     certificate = Certificate(True, 0.0, 0.01, 0.98, 100, 1.0)
-    written = _object(0, Result(status="ok", correction=summary, certificate=certificate))[part]
+    written = object_entry(0, Result(status="ok", correction=summary, certificate=certificate))[part]
     text = (ROOT / "docs" / "conventions.md").read_text(encoding="utf-8")
     start = text.index(f"Of each {part}:")
     firsts = re.findall(r"^\| (`.*?) \|", text[start : text.index("\n\n", text.index("|---", start))], re.M)

@@ -14,7 +14,7 @@ import crisp
 from crisp.errors import InputError
 from crisp.model import Model
 from crisp.output.results import ResultsJson
-from crisp.output.sink import FrameResults, ObjectTruth, Run, Truth, write_frame
+from crisp.output.sink import FrameResults, ObjectTruth, Run, Truth, write_results
 from crisp.pipeline import estimate
 from crisp.shape.mesh import MeshConfig, read_ply
 from crisp.types import Result
@@ -32,7 +32,7 @@ def test_results_file_has_the_documented_form(flat_model: Model, tmp_path: Path)
     results = results_of(FakeStages(cut={1}))
     truth = ObjectTruth("a", TRIANGLE, np.eye(4), Truth(0.003, 2.0, 0.002, 0.001), Truth(0.004, 3.0, 0.002))
     found = FrameResults(FRAME, detections(3), results, (truth, None, replace(truth, errors=None)))
-    (path,) = write_frame(ResultsJson(), Run(tmp_path, flat_model, {"masks": ["a.png"]}), found)
+    (path,) = write_results(ResultsJson(), Run(tmp_path, flat_model, {"masks": ["a.png"]}), found)
     content = json.loads(path.read_text())
     assert set(content) == {"crisp_version", "model", "settings", "frames"}
     assert content["crisp_version"] == crisp.__version__

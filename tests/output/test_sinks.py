@@ -20,7 +20,7 @@ from crisp.evaluate.predict import predict
 from crisp.model import Model
 from crisp.output.bop_csv import BopCsv
 from crisp.output.console import PoseTable
-from crisp.output.sink import FrameResults, NullSink, Run, Sink, Sinks, write_frame
+from crisp.output.sink import FrameResults, NullSink, Run, Sink, Sinks, write_results
 from crisp.types import Certificate, Detection, Result
 
 
@@ -62,7 +62,7 @@ def test_a_frame_is_done_when_every_sink_that_cares_has_it(flat_model: Model, tm
 
 
 def test_no_sink_is_the_null_sink(flat_model: Model, tmp_path: Path) -> None:
-    assert write_frame(Sinks(()), Run(tmp_path / "out", flat_model), frame_of([])) == ()
+    assert write_results(Sinks(()), Run(tmp_path / "out", flat_model), frame_of([])) == ()
     assert not (tmp_path / "out").exists()
 
 
@@ -97,7 +97,7 @@ def test_bop_csv_has_millimetres_and_leaves_out_what_has_no_estimate_or_no_id(
     ]
     found = FrameResults(FRAME, [row[0] for row in rows], [row[1] for row in rows])
     run = Run(tmp_path, flat_model, {"dataset": "my_set", "split": "test"})
-    (path,) = write_frame(BopCsv(), run, found)
+    (path,) = write_results(BopCsv(), run, found)
     assert path.name == "crisp_my-set-test.csv"
     with path.open() as file:
         first, second = csv.DictReader(file)
@@ -144,7 +144,7 @@ def test_the_table_says_where_each_object_is_and_whether_to_trust_it(
     ]
     run = Run(tmp_path, flat_model)
     sink = Sinks([Kept("report.html", None), PoseTable(console)])
-    write_frame(sink, run, frame_of(results))
+    write_results(sink, run, frame_of(results))
     lines = [" ".join(line.split()) for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
     assert "0 [b]mug 100.0 -20.4 700.0 0.0 30.0 0.0 yes" in lines
     assert "1 - 100.0 -20.4 700.0 0.0 30.0 0.0 no: it is off." in lines

@@ -22,7 +22,7 @@ from crisp.model import Model
 from crisp.output.console import error_table
 from crisp.output.registry import sinks_named
 from crisp.output.report import network_alone
-from crisp.output.sink import FrameResults, ObjectTruth, Run, Sinks, Truth, prepare_folder, write_frame
+from crisp.output.sink import FrameResults, ObjectTruth, Run, Sinks, Truth, prepare_folder, write_results
 from crisp.synth.config import LookName
 from crisp.synth.procedural import names, object_model
 from crisp.synth.render.arrangement import Viewpoints
@@ -96,7 +96,7 @@ def run_demo(demo: Demo, *, console: Console | None = None) -> Path:
             origin={"scene": f"rendered, {demo.look} look, seed {demo.seed}", "corrector": correct},
         )
         found = FrameResults(scene.frame, scene.detections, results, truths, scored.starts)
-        results_path, report = write_frame(Sinks(sinks_named(("json", "report"))), run, found)
+        results_path, report = write_results(Sinks(sinks_named(("json", "report"))), run, found)
     console.print(error_table(results, truths))
     console.print(f"results: {results_path}\nreport:  {report}", highlight=False, soft_wrap=True)
     return report

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from crisp.errors import InputError
-from crisp.evaluate.score_rows import Figure, ObjectScore, Summary
+from crisp.evaluate.score_rows import Figure, ObjectScore, Summary, Surplus
 from crisp.evaluate.score_table import Scores
 from crisp.files import finite, write_whole
 from crisp.output.bop_csv import BopEstimate, bop_csv, file_name
@@ -57,9 +57,10 @@ def write_scores(scores: Scores, folder: Path) -> None:
 
 def _bop_estimates(scores: Scores) -> list[BopEstimate]:
     """All estimates, also those that are of no label; what the data set has no id for is left out."""
+    rows: list[ObjectScore | Surplus] = [*scores.objects, *scores.surplus]
     return [
         BopEstimate(row.frame_id, row.object_id, row.confidence, row.T_camera_object, row.frame_seconds)
-        for row in (*scores.objects, *scores.surplus)
+        for row in rows
         if row.T_camera_object is not None and row.object_id is not None
     ]
 

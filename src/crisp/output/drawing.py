@@ -69,15 +69,9 @@ def overlay(
         truth: where the objects really are: drawn as white outlines.
     """
     large = enlarged(camera, scale)
-    base = np.asarray(
-        Image.fromarray(rgb).resize((large.width, large.height), Image.Resampling.BICUBIC), dtype=np.float64
-    )
+    base = Image.fromarray(rgb).resize((large.width, large.height), Image.Resampling.BICUBIC)
     raster = rasterise([item.posed for item in drawn], large)
-    colours = [colour_of(item.number) for item in drawn]
-    covered = (raster.owner != NOBODY)[..., None]
-    mixed = np.where(covered, (1 - OPACITY) * base + OPACITY * raster.shaded(colours), base)
-    edge = borders(raster)
-    mixed[edge] = np.array([*colours, (0, 0, 0)], dtype=np.float64)[raster.owner[edge]]
+    mixed = _tinted(np.asarray(base, dtype=np.float64), raster, [colour_of(item.number) for item in drawn])
     if truth:
         line = borders(rasterise(truth, large))
         mixed[binary_dilation(line)] *= SHADE  # sets white off from white things
@@ -95,6 +89,17 @@ def overlay(
     for failed in missed:
         _draw_box(pen, failed, scale=scale)
     return np.array(picture)
+
+
+def _tinted(
+    image: Float[np.ndarray, "h w 3"], raster: Raster, colours: Sequence[Colour]
+) -> Float[np.ndarray, "h w 3"]:
+    """The image under half transparent surfaces with full borders."""
+    covered = (raster.owner != NOBODY)[..., None]
+    mixed = np.where(covered, (1 - OPACITY) * image + OPACITY * raster.shaded(colours), image)
+    edge = borders(raster)
+    mixed[edge] = np.array([*colours, (0, 0, 0)], dtype=np.float64)[raster.owner[edge]]
+    return mixed
 
 
 def borders(raster: Raster) -> Bool[np.ndarray, "h w"]:

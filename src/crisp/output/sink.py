@@ -191,7 +191,7 @@ class Sinks(NullSink):
         return tuple(paths)
 
 
-def write_frame(sink: Sink, run: Run, found: FrameResults) -> Sequence[Path]:
+def write_results(sink: Sink, run: Run, found: FrameResults) -> Sequence[Path]:
     """A run of one frame: open, add, close. Returns what `close` does."""
     sink.open(run)
     sink.add(found)

@@ -1,8 +1,10 @@
-"""Vertex normals for smooth shading that keeps creases sharp.
+"""A small z-buffer: which surface each pixel shows, how deep it is, and how it is turned.
 
-A small z-buffer for drawings: which surface each pixel shows, how deep, and how it is turned.
+Written by hand because no library of the core draws meshes without a display in a second: trimesh casts rays
+through another package, scikit-image fills polygons one by one in several times as long and without depth,
+and Mitsuba, which renders the scenes of `crisp.synth`, is an extra.
 
-Photographs of scenes come from Mitsuba (`render.scene`); this draws meshes over them, in a second.
+Vertex normals, for smooth shading that keeps creases sharp, are made here too.
 """
 
 from __future__ import annotations
@@ -18,6 +20,13 @@ from crisp.types import Mesh, TexturedMesh
 
 CREASE_DEG = 35.0
 MERGE_M = 1e-6
+NEAR_M = 0.01
+NOBODY = -1
+PORTION_PX = 4_000_000  # pixels in the boxes of the faces that are drawn at once: bounds memory
+EDGE_ON = 1e-9
+ON_EDGE_PX = 1e-7
+_TOWARDS_LIGHT = np.array([-0.42, -0.62, -0.66])  # from the upper left, behind the camera
+_AMBIENT, _DIFFUSE = 0.42, 0.62
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +60,18 @@ def shade(surface: TexturedMesh, *, crease_deg: float = CREASE_DEG) -> ShadedMes
         axis=1,
     )
     return _split(surface, faces, _unit(normals))
+
+
+def smooth(mesh: Mesh) -> ShadedMesh:
+    """A mesh with normals that are smooth except at creases."""
+    uv = np.zeros((len(mesh.vertices), 2))
+    return shade(TexturedMesh(mesh.vertices, mesh.faces, uv, np.zeros((1, 1, 3), dtype=np.uint8)))
+
+
+def bare(mesh: Mesh) -> ShadedMesh:
+    """A mesh without normals: for its outline alone, where `smooth` would be most of the work."""
+    zeros = np.zeros_like(mesh.vertices, dtype=np.float64)
+    return ShadedMesh(mesh.vertices, mesh.faces, zeros[:, :2], zeros)
 
 
 def _unit(vectors: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
@@ -90,15 +111,6 @@ def _split(
     )
 
 
-NEAR_M = 0.01
-NOBODY = -1
-PORTION_PX = 4_000_000  # pixels in the boxes of the faces that are drawn at once: bounds memory
-EDGE_ON = 1e-9
-ON_EDGE_PX = 1e-7
-_TOWARDS_LIGHT = np.array([-0.42, -0.62, -0.66])  # from the upper left, behind the camera
-_AMBIENT, _DIFFUSE = 0.42, 0.62
-
-
 @dataclass(frozen=True, eq=False)
 class Posed:
     """A surface and where the camera has it."""
@@ -127,18 +139,6 @@ class Raster:
         strength = _AMBIENT + _DIFFUSE * np.maximum(self.normal_camera @ light, 0.0)
         palette = np.array([*colours, (0, 0, 0)], dtype=np.float64)  # the last is -1's
         return np.clip(palette[self.owner] * strength[..., None], 0, 255).astype(np.uint8)
-
-
-def smooth(mesh: Mesh) -> ShadedMesh:
-    """A mesh with normals that are smooth except at creases."""
-    uv = np.zeros((len(mesh.vertices), 2))
-    return shade(TexturedMesh(mesh.vertices, mesh.faces, uv, np.zeros((1, 1, 3), dtype=np.uint8)))
-
-
-def bare(mesh: Mesh) -> ShadedMesh:
-    """A mesh without normals: for its outline alone, where `smooth` would be most of the work."""
-    zeros = np.zeros_like(mesh.vertices, dtype=np.float64)
-    return ShadedMesh(mesh.vertices, mesh.faces, zeros[:, :2], zeros)
 
 
 def enlarged(camera: Camera, factor: int) -> Camera:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,17 @@ def test_it_tells_what_the_log_tells(tmp_path: Path) -> None:
     assert page.count("data:image/png") == 2 and page.count("data:image/jpeg") == 2
     assert "http" not in page.replace("http-equiv", ""), "it needs nothing from elsewhere"
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_without_matplotlib_it_lacks_its_charts_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    pictures = [BeforeAfter(FRAME, [], [])]
+    page = write_adaptation_report(tmp_path / "report.html", LINES, pictures, origin={}).read_text()
+    assert page.count("crisp-pose[report]") == 2
+    assert page.count("data:image/png") == 0 and page.count("data:image/jpeg") == 2
+    assert "pseudo-labels</th><td>3" in page
 
 
 def test_a_short_stream_has_a_course_too() -> None:

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from page_reader import ORIGIN, SENTENCE, Page, picture
 
-from crisp.errors import InputError
+from crisp.errors import InputError, ObjectFailure
+from crisp.model import Model
 from crisp.output.report import ObjectTruth, write_report
+from crisp.output.report.page import ReportSink
 from crisp.output.report.pictures import depth_colours, pnc_colours
+from crisp.output.sink import FrameResults, Run
 from crisp.types import Frame, Result
 
 
@@ -56,6 +59,21 @@ def test_text_from_outside_is_escaped(tmp_path: Path, frame: Frame, results: lis
     page = Page(path)
     for text in ("<i>mug</i>", "small <b>", "look & light", "A < B & C", SENTENCE):
         assert text in page.text
+
+
+def test_a_run_of_many_frames_has_a_page_for_each(
+    flat_model: Model, tmp_path: Path, frame: Frame, results: list[Result]
+) -> None:
+    lost = [replace(result, T_camera_object=None) for result in results]
+    detections = [ObjectFailure("mask_empty", "the mask has no pixel.")] * 3
+    sink = ReportSink()
+    sink.open(Run(tmp_path, flat_model, origin={"data set": "a & b"}, frames=2))
+    for name in ("000001/000002", "000001/000003"):
+        sink.add(FrameResults(replace(frame, frame_id=name), detections, lost))
+    assert sink.close() == (tmp_path / "reports",)
+    pages = [Page(path) for path in sorted((tmp_path / "reports").iterdir())]
+    assert ["000001/000002" in page.text for page in pages] == [True, False]
+    assert all("a & b" in page.text and "flat" in page.text for page in pages)
 
 
 def test_overlay_covers_the_estimate_and_leaves_the_rest(

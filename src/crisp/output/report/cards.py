@@ -1,4 +1,4 @@
-"""What the page says of each object and of all of them together, as records that the templates write out."""
+"""What the page says of each object, as records that the templates write out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from crisp.output.drawing import Colour, Extent, Side, colour_of, side_view
 from crisp.output.report.comparison import Comparison
 from crisp.output.report.pictures import (
     PAPER,
-    RESIDUAL_LIMIT_M,
     TILE_PX,
     Window,
     crop_picture,
@@ -20,7 +19,6 @@ from crisp.output.report.pictures import (
     photograph,
     pnc_picture,
     residual_picture,
-    residual_shades,
 )
 from crisp.output.sink import ObjectTruth, Truth
 from crisp.shape.library import UNKNOWN
@@ -87,7 +85,7 @@ class Shown:
 
     @property
     def corrected(self) -> bool:
-        """There is an answer of the network alone to compare with."""
+        """The estimate before the corrector is known."""
         return self.comparison is not None and self.comparison.start is not None
 
     @property
@@ -155,7 +153,7 @@ def card(frame: Frame, shown: Shown) -> Card:
         agrees = Words(words, kind)
     return Card(
         number=shown.number,
-        colour=_css(colour_of(shown.number)),
+        colour=css_colour(colour_of(shown.number)),
         name=shown.name.replace("_", " "),
         verdict=_verdict(shown),
         agrees=agrees,
@@ -166,7 +164,8 @@ def card(frame: Frame, shown: Shown) -> Card:
     )
 
 
-def _css(colour: Sequence[int]) -> str:
+def css_colour(colour: Sequence[int]) -> str:
+    """As a style sheet has it."""
     return f"rgb({','.join(map(str, colour))})"
 
 
@@ -295,101 +294,3 @@ def _sides(shown: Shown) -> list[Picture]:
             )
             pictures.append(Picture(f"truth, {name}", drawing(image), kind="truth"))
     return pictures
-
-
-@dataclass(frozen=True)
-class Tile:
-    """One figure of the whole page.
-
-    Args:
-        before: what it was before the corrector.
-        small: beside the value, in small print.
-        wrong: how many of them are wrong.
-    """
-
-    name: str
-    value: str
-    small: str = ""
-    before: str = ""
-    wrong: int = 0
-
-
-def tiles(shown: Sequence[Shown]) -> list[Tile]:
-    """The page in some figures. A failed object counts as infinitely wrong."""
-    ok = sum(item.result.status == "ok" for item in shown)
-    found = [Tile("objects estimated", str(ok), f"of {len(shown)}"), *_certified(shown)]
-    if known := [item for item in shown if item.truth is not None]:
-        corrected = any(item.corrected for item in shown)
-        found += [_median_tile(measure, known, corrected) for measure in MEASURES]
-    seconds = _seconds([item.result for item in shown])
-    return [*found, Tile("for all objects together", f"{seconds:.1f}", "s")]
-
-
-def _certified(shown: Sequence[Shown]) -> list[Tile]:
-    """How many are certified and, where the truth is known, how many of those rightly."""
-    if all(item.result.certificate is None for item in shown):
-        return []
-    passed = [item for item in shown if item.result.certificate and item.result.certificate.certified]
-    rights = [None if item.truth is None else item.truth.right for item in passed]
-    value, small = str(len(passed)), f"of {len(shown)}"
-    if not passed or any(right is None for right in rights):
-        return [Tile("certified", value, small)]
-    right = sum(map(bool, rights))
-    return [Tile(f"certified: {right} right", value, small, wrong=len(passed) - right)]
-
-
-def _median_tile(measure: Measure, known: Sequence[Shown], corrected: bool) -> Tile:
-    """The median over the objects whose truth is known, after what it was before the corrector."""
-    name = measure.tile + (", before → after" if corrected else "")
-    after = _median(measure, [item.errors for item in known])
-    if not np.isfinite(after):
-        return Tile(name, "none", "most failed")
-    before = ""
-    if corrected:
-        start = _median(measure, [item.errors_start for item in known])
-        before = measure.number(start) if np.isfinite(start) else "none"
-    if measure.unit == " mm":
-        return Tile(name, measure.number(after), "mm", before)
-    return Tile(name, measure.written(after), before=before)
-
-
-def _median(measure: Measure, errors: Sequence[Truth | None]) -> float:
-    figures = [None if error is None else measure.figure(error) for error in errors]
-    return float(np.median([np.inf if figure is None else figure for figure in figures]))
-
-
-def _seconds(results: Sequence[Result]) -> float:
-    """Of all stages; timings are per object that came as far as the network, or of all if none did."""
-    whole_ms = sum(stage.ms for stage in stages(results))
-    return whole_ms * max(1, sum(result.pnc is not None for result in results)) / 1000
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Time of one stage for each object, and its share of the whole."""
-
-    name: str
-    ms: float
-    share: float
-
-
-def stages(results: Sequence[Result]) -> list[Stage]:
-    """As the pipeline measured them; none where no stage ran."""
-    timing = next((result.timing_ms for result in results if result.timing_ms), {})
-    whole = sum(timing.values())
-    return [Stage(name, ms, ms / whole if whole > 0 else 0.0) for name, ms in timing.items()]
-
-
-@dataclass(frozen=True)
-class Legend:
-    """The colours of the measured points, from 0 to the limit."""
-
-    colours: tuple[str, ...]
-    limit_mm: int
-
-
-def legend(shown: Sequence[Shown]) -> Legend | None:
-    """None where no measured points are shown."""
-    if all(item.comparison is None for item in shown):
-        return None
-    return Legend(tuple(map(_css, residual_shades().tolist())), round(MM * RESIDUAL_LIMIT_M))

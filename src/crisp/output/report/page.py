@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import crisp
@@ -14,10 +15,10 @@ from crisp.errors import InputError
 from crisp.files import write_whole
 from crisp.model import Model
 from crisp.output.drawing import Drawn, Missed, overlay
-from crisp.output.report.cards import Shown, card, legend, stages, tiles
+from crisp.output.report.cards import MEASURES, MM, Measure, Shown, card, css_colour
 from crisp.output.report.comparison import Comparison, compare
-from crisp.output.report.pictures import depth_colours, photograph
-from crisp.output.sink import FrameResults, NullSink, ObjectTruth, Run, prepare_folder
+from crisp.output.report.pictures import RESIDUAL_LIMIT_M, depth_colours, photograph, residual_shades
+from crisp.output.sink import FrameResults, NullSink, ObjectTruth, Run, Truth, prepare_folder
 from crisp.shape.raster import Posed
 from crisp.types import Frame, Result
 
@@ -172,6 +173,104 @@ def _scene(frame: Frame, shown: Sequence[Shown]) -> Scene:
         near_m=near_m,
         far_m=far_m,
     )
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One figure of the whole page.
+
+    Args:
+        before: what it was before the corrector.
+        small: beside the value, in small print.
+        wrong: how many of them are wrong.
+    """
+
+    name: str
+    value: str
+    small: str = ""
+    before: str = ""
+    wrong: int = 0
+
+
+def tiles(shown: Sequence[Shown]) -> list[Tile]:
+    """The page in some figures. A failed object counts as infinitely wrong."""
+    ok = sum(item.result.status == "ok" for item in shown)
+    found = [Tile("objects estimated", str(ok), f"of {len(shown)}"), *_certified(shown)]
+    if known := [item for item in shown if item.truth is not None]:
+        corrected = any(item.corrected for item in shown)
+        found += [_median_tile(measure, known, corrected) for measure in MEASURES]
+    seconds = _seconds([item.result for item in shown])
+    return [*found, Tile("for all objects together", f"{seconds:.1f}", "s")]
+
+
+def _certified(shown: Sequence[Shown]) -> list[Tile]:
+    """How many are certified and, where the truth is known, how many of those rightly."""
+    if all(item.result.certificate is None for item in shown):
+        return []
+    passed = [item for item in shown if item.result.certificate and item.result.certificate.certified]
+    rights = [None if item.truth is None else item.truth.right for item in passed]
+    value, small = str(len(passed)), f"of {len(shown)}"
+    if not passed or any(right is None for right in rights):
+        return [Tile("certified", value, small)]
+    right = sum(map(bool, rights))
+    return [Tile(f"certified: {right} right", value, small, wrong=len(passed) - right)]
+
+
+def _median_tile(measure: Measure, known: Sequence[Shown], corrected: bool) -> Tile:
+    """The median over the objects whose truth is known, after what it was before the corrector."""
+    name = measure.tile + (", before → after" if corrected else "")
+    after = _median(measure, [item.errors for item in known])
+    if not np.isfinite(after):
+        return Tile(name, "none", "most failed")
+    before = ""
+    if corrected:
+        start = _median(measure, [item.errors_start for item in known])
+        before = measure.number(start) if np.isfinite(start) else "none"
+    if measure.unit == " mm":
+        return Tile(name, measure.number(after), "mm", before)
+    return Tile(name, measure.written(after), before=before)
+
+
+def _median(measure: Measure, errors: Sequence[Truth | None]) -> float:
+    figures = [None if error is None else measure.figure(error) for error in errors]
+    return float(np.median([np.inf if figure is None else figure for figure in figures]))
+
+
+def _seconds(results: Sequence[Result]) -> float:
+    """Of all stages; timings are per object that came as far as the network, or of all if none did."""
+    whole_ms = sum(stage.ms for stage in stages(results))
+    return whole_ms * max(1, sum(result.pnc is not None for result in results)) / 1000
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Time of one stage for each object, and its share of the whole."""
+
+    name: str
+    ms: float
+    share: float
+
+
+def stages(results: Sequence[Result]) -> list[Stage]:
+    """As the pipeline measured them; none where no stage ran."""
+    timing = next((result.timing_ms for result in results if result.timing_ms), {})
+    whole = sum(timing.values())
+    return [Stage(name, ms, ms / whole if whole > 0 else 0.0) for name, ms in timing.items()]
+
+
+@dataclass(frozen=True)
+class Legend:
+    """The colours of the measured points, from 0 to the limit."""
+
+    colours: tuple[str, ...]
+    limit_mm: int
+
+
+def legend(shown: Sequence[Shown]) -> Legend | None:
+    """None where no measured points are shown."""
+    if all(item.comparison is None for item in shown):
+        return None
+    return Legend(tuple(map(css_colour, residual_shades().tolist())), round(MM * RESIDUAL_LIMIT_M))
 
 
 def write_page(path: Path, template: str, **content: Any) -> Path:
