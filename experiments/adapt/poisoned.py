@@ -30,8 +30,7 @@ from crisp.model import Model, load_model
 from crisp.pipeline import estimate
 from crisp.stages import standard_stages, without_meshes
 from crisp.synth.config import SynthesisConfig
-from crisp.synth.procedural import catalogue
-from crisp.synth.procedural import novel as strangers
+from crisp.synth.procedural import catalogue, strangers
 from crisp.synth.synthesise import synthesise
 from crisp.types import Detection, Frame
 from experiments.adapt.adaptation import recipe_of

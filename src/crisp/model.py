@@ -71,11 +71,10 @@ class Model:
                 f"the checkpoint {self.name} has no shape library, which the corrector needs: finish its "
                 "training, or switch the corrector off (--correct none)."
             )
-        search = None if self.corrector is None else self.corrector.search
         return ActiveShapes.of(
             self.network.decoder,
             self.info.library.codes.to(self.device),
-            surface=search is not None and search.outside_m > 0,
+            surfaces=self.corrector is not None and self.corrector.search is not None,
         )
 
     @property
@@ -112,11 +111,11 @@ class Model:
         decoder, shapes, settings = self.network.decoder, self.known_shapes, self.settings
         return Tracker(
             self._stages(shapes),
-            lambda estimates, seen, pool_of: correct_all(
-                decoder, estimates, seen, shapes=shapes, settings=settings, pool_of=pool_of
+            lambda objects, pool_of: correct_all(
+                objects, decoder, shapes=shapes, settings=settings, pool_of=pool_of
             ),
             decoder=decoder,
-            weights=self._heads_fingerprint,
+            weights=self.heads_fingerprint,
             config=config,
         )
 
@@ -142,8 +141,8 @@ class Model:
     def _stages(self, shapes: ActiveShapes | None) -> Stages:
         return standard_stages(self.network, shapes, self.settings, library=self.info.library)
 
-    def _heads_fingerprint(self) -> str:
-        """Of what makes shapes and object frames, as it is now; the backbone is frozen."""
+    def heads_fingerprint(self) -> str:
+        """Of the weights that make shapes and object frames, as they are now; the backbone is frozen."""
         weights = self.network.state_dict()
         return fingerprint({k: v for k, v in weights.items() if not k.startswith("backbone.")})
 

@@ -57,5 +57,5 @@ def test_the_truth_is_perfect_in_every_layout(tmp_path: Path, layout: str) -> No
 
 def test_models_of_many_sizes_are_not_trained_on(tmp_path: Path) -> None:
     write_nocs(tmp_path, "camera_train", frames=1)
-    with pytest.raises(InputError, match="of another size in each image: train on a split with models"):
+    with pytest.raises(InputError, match="size differs from image to image: train on a split with models"):
         open_problem(Recipe("mine", joint=JointStage()), tmp_path, "camera_train", cache=tmp_path / "cache")

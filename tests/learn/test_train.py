@@ -155,7 +155,7 @@ def test_a_preset_that_cannot_be_trained_in_stages_says_so_at_once(
     (tmp_path / "paper.toml").write_text(text)
     options = TrainOptions(dataset=bop_root, split="train", out=tmp_path / "run", cache=cache)
     recipe = load_recipe(str(tmp_path / "paper.toml"))
-    with pytest.raises(InputError, match=r"preset paper can only be trained by \[joint\]"):
+    with pytest.raises(InputError, match=r"preset paper can only be trained with \[joint\]"):
         train(recipe, options, training_backbone("bundled", preset_name="paper"))
 
 

@@ -180,7 +180,7 @@ def test_a_damaged_record_is_one_sentence(tmp_path: Path, text: str, sentence: s
 
 def test_a_folder_of_others_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
-    with pytest.raises(InputError, match="not made here"):
+    with pytest.raises(InputError, match="did not make"):
         run(tmp_path)
 
 

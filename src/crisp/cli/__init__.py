@@ -40,7 +40,8 @@ class Verb:
         """The record, as `tyro` builds it from the command line: options of parts stand beside the others."""
         import tyro
 
-        return tyro.conf.OmitArgPrefixes[resolve_name(self.place)]
+        marked: Any = tyro.conf.OmitArgPrefixes
+        return marked[resolve_name(self.place)]
 
 
 VERBS = {

@@ -1,14 +1,13 @@
-"""What the frozen backbone says of a batch of crops: all that the heads see, so it can be cached.
+"""The frozen DINOv2 backbone: loading it, running it, and storing its weights as int8.
 
-The frozen DINOv2 backbone: from a folder, from the hub, or from a checkpoint's tensors.
+`Features` are all that the heads need of the backbone, so they can be cached.
 
 Tensors are named as in the files that Meta publishes (`facebook/dinov2-small`); folders that newer versions
 of `transformers` wrote name some of them otherwise.
 
-Weight-only int8, one step per output channel, for the frozen backbone: 22.8 MB instead of 88 in float32.
-
-A backbone that is quantised once, before heads are trained on it, costs nothing after that; `quantise` of
-what `dequantise` returned gives the same bytes, so a network can be saved and loaded any number of times.
+Weights are stored as int8 with one step per output channel: 22.8 MB instead of 88 in float32. The backbone
+is quantised before the heads are trained on it, so quantisation costs no accuracy later. Quantising the
+output of `dequantise` gives the same bytes again, so a network can be saved and loaded any number of times.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from crisp.networks.dinov2 import Dinov2
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Tokens of the four taps, raw: the backbone's final LayerNorm is not applied (method, section 2).
+    """Tokens of the four tapped blocks, without the backbone's final LayerNorm (method, section 2).
 
     Args:
         taps: (B, 4, T, D) patch tokens, row by row, shallowest tap first.
@@ -62,7 +61,7 @@ _PUBLISHED_NAMES = (
 
 
 class Backbone(nn.Module):
-    """A vision transformer that is only read: always in evaluation mode, no gradients, float32.
+    """A frozen vision transformer: always in evaluation mode, no gradients, float32.
 
     Args:
         model: of this configuration; its parameters are frozen here.
@@ -112,7 +111,7 @@ class Backbone(nn.Module):
         return self.model.state_dict()
 
     def train(self, mode: bool = True) -> Backbone:
-        """Stays in evaluation mode, whatever the network around it does."""
+        """Stay in evaluation mode, even when the whole network is set to training."""
         return super().train(False)
 
     @torch.no_grad()
@@ -146,7 +145,7 @@ class Backbone(nn.Module):
 
 
 def load_backbone(source: str | Path, config: BackboneConfig, *, image_px: int) -> Backbone:
-    """The backbone from a folder in the HuggingFace format, or from the hub (the only use of the network).
+    """The backbone from a folder in the HuggingFace format, or from the hub (the only internet access).
 
     Args:
         source: a folder with `config.json` and `model.safetensors`, or a hub id ("facebook/dinov2-small").
@@ -169,7 +168,7 @@ def load_backbone(source: str | Path, config: BackboneConfig, *, image_px: int) 
 
 
 def published_name(name: str) -> str:
-    """A tensor's name in the published files; published names stay as they are."""
+    """A tensor's name in the published files; published names are returned unchanged."""
     for inside, published in _PUBLISHED_NAMES:
         name = name.replace(inside, published)
     return name
@@ -183,7 +182,9 @@ def _download(hub_id: str) -> Path:
     try:
         return Path(snapshot_download(hub_id, allow_patterns=["config.json", "model.safetensors"]))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise InputError(f"the backbone {hub_id} cannot be had from the hub: {_first_line(error)}") from error
+        raise InputError(
+            f"the backbone {hub_id} cannot be fetched from the hub: {_first_line(error)}"
+        ) from error
 
 
 def _first_line(error: Exception) -> str:
@@ -210,7 +211,7 @@ def _check_architecture(folder: Path, config: BackboneConfig) -> None:
 
 
 def _refresh_positions(module: nn.Module, _: Any) -> None:
-    """New weights bring a new position embedding."""
+    """Interpolate the position embedding again after new weights are loaded."""
     assert isinstance(module, Backbone)
     module.positions.copy_(module._interpolated_positions())
 
@@ -220,9 +221,9 @@ _LARGEST = 127
 
 
 def quantise(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of linear layers and convolutions to int8 with a step per output channel, the rest to float16.
+    """Weights of linear layers and convolutions as int8 with a step per output channel, the rest as float16.
 
-    Embeddings, biases, norms and layer scales are the rest. A matrix `name` becomes `name` (int8) and
+    The rest is embeddings, biases, norms and layer scales. A matrix `name` becomes `name` (int8) and
     `name.int8_step` (bfloat16, one per row).
     """
     packed: dict[str, Tensor] = {}
@@ -235,7 +236,7 @@ def quantise(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def dequantise(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The float32 weights that `quantise` stands for; float tensors without a step are only widened.
+    """The float32 weights that quantised tensors represent; other float tensors are cast to float32.
 
     Raises:
         InputError: an int8 tensor without its step.
@@ -255,16 +256,16 @@ def dequantise(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def quantise_backbone(backbone: Backbone) -> Backbone:
-    """The same backbone with the weights that its int8 file will hold: train heads on this one."""
+    """The same backbone with its weights rounded to int8, as its file will hold them: train heads on this."""
     state = dequantise(quantise(backbone.published_state()))
     return Backbone.from_state(backbone.config, state, image_px=backbone.image_px)
 
 
 def _quantise_rows(weight: Float[Tensor, "*shape"]) -> tuple[Int8[Tensor, "*shape"], Tensor]:
-    """Round each row to multiples of its step, the largest magnitude to 127 steps.
+    """Round each row to multiples of its step; the largest magnitude becomes 127 steps.
 
-    The step is bfloat16: 127 of them are exact in float32, so quantising twice changes nothing, and its
-    rounding (2^-9) stays below the half step that 127 steps can be off.
+    The step is bfloat16. 127 times it is exact in float32, so quantising twice changes nothing. Its relative
+    rounding error (2^-9) moves 127 steps by less than half a step.
     """
     rows = weight.float().flatten(1)
     step = (rows.abs().amax(dim=1) / _LARGEST).to(torch.bfloat16)
