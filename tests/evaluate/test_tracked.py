@@ -35,10 +35,10 @@ def standing(root: Path) -> Path:
     return root
 
 
-def written(tmp_path: Path, content: Any) -> Path:
+def written(tmp_path: Path, content: Any) -> str:
     path = tmp_path / "ids.json"
     path.write_text(json.dumps(content))
-    return path
+    return str(path)
 
 
 def frames(out: Path) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def frames(out: Path) -> dict[str, Any]:
 def test_names_of_the_user_stand_in_the_results(flat_model: Model, root: Path, tmp_path: Path) -> None:
     ids = written(tmp_path, NAMES | {"000000/000001": [7, "can"]})
     assert (
-        predict(flat_model, root, PredictOptions("train", frames=2, tracks=str(ids)), out=tmp_path / "out") == []
+        predict(flat_model, root, PredictOptions("train", frames=2, tracks=ids), out=tmp_path / "out") == []
     )
     found = {name: [o["track"] for o in frame["objects"]] for name, frame in frames(tmp_path / "out").items()}
     assert found == {"000000/000000": ["brick", None], "000000/000001": ["7", "can"]}
@@ -58,7 +58,7 @@ def test_names_of_the_user_stand_in_the_results(flat_model: Model, root: Path, t
 
 def test_a_frame_with_too_few_names_fails_alone(flat_model: Model, root: Path, tmp_path: Path) -> None:
     ids = written(tmp_path, NAMES | {"000000/000000": ["brick"]})
-    (fault,) = predict(flat_model, root, PredictOptions("train", frames=2, tracks=str(ids)), out=tmp_path / "out")
+    (fault,) = predict(flat_model, root, PredictOptions("train", frames=2, tracks=ids), out=tmp_path / "out")
     assert fault == "000000/000000: there are 2 masks but 1 track ids: give one for each mask, in order."
     assert len(frames(tmp_path / "out")["000000/000001"]["objects"]) == 2
 
@@ -91,13 +91,13 @@ def test_a_broken_off_scene_is_done_again_whole(
     flat_model: Model, root: Path, tmp_path: Path, steps: list[str]
 ) -> None:
     ids, out = written(tmp_path, NAMES), tmp_path / "out"
-    predict(flat_model, root, PredictOptions("train", frames=4, tracks=str(ids)), out=out)
+    predict(flat_model, root, PredictOptions("train", frames=4, tracks=ids), out=out)
     content = json.loads((out / "results.json").read_text())
     whole = content["frames"]
     content["frames"] = whole[:3]  # killed before the second frame of the second scene
     (out / "results.json").write_text(json.dumps(content))
     steps.clear()
-    predict(flat_model, root, PredictOptions("train", frames=4, tracks=str(ids)), out=out)
+    predict(flat_model, root, PredictOptions("train", frames=4, tracks=ids), out=out)
     assert [step for step in steps if step != "new"] == ["000001/000000", "000001/000001"]
     again = json.loads((out / "results.json").read_text())["frames"]
     assert [frame["frame_id"] for frame in again] == [frame["frame_id"] for frame in whole]
@@ -141,7 +141,10 @@ def test_a_file_that_cannot_be_meant_is_refused_first(
 ) -> None:
     with pytest.raises(InputError, match=says):
         predict(
-            flat_model, root, PredictOptions("train", tracks=str(written(tmp_path, content))), out=tmp_path / "out"
+            flat_model,
+            root,
+            PredictOptions("train", tracks=written(tmp_path, content)),
+            out=tmp_path / "out",
         )
     assert not (tmp_path / "out").exists()
 
