@@ -129,6 +129,23 @@ def test_a_frame_is_estimated_without_any_extra(tmp_path: Path, blocked: list[st
     assert (tmp_path / "out" / "report.html").is_file()
 
 
+def test_only_the_renderers_own_files_need_an_extra_to_be_imported(
+    tmp_path: Path, blocked: list[str]
+) -> None:
+    program = (
+        "import pkgutil, importlib, crisp\n"
+        "for found in pkgutil.walk_packages(crisp.__path__, 'crisp.', onerror=lambda name: None):\n"
+        "    if found.name == 'crisp.__main__': continue\n"
+        "    try: importlib.import_module(found.name)\n"
+        "    except (ImportError, crisp.InputError): print(found.name)\n"
+    )
+    ended = without_extras(program, blocked, tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    failed = ended.stdout.split()
+    assert "crisp.synth.procedural" in failed
+    assert {name for name in failed if not name.startswith("crisp.synth.")} <= {"crisp.cli.demo_scene"}
+
+
 @pytest.mark.parametrize(
     ("extra", "program"),
     [
