@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typing_extensions import Doc
 
 from crisp.adapt.options import AdaptOptions
-from crisp.errors import MissingExtraError
 from crisp.shipped import recipe_names
 
 if TYPE_CHECKING:
@@ -41,11 +39,7 @@ class Adapt:
         from crisp.adapt.run import adapt
 
         folder = adapt(load_adapt_recipe(self.recipe), self.adaptation)
-        print(f"checkpoint: {folder}")
-        try:
-            print(f"report: {report(self, folder)}")
-        except MissingExtraError as error:
-            print(f"crisp: no report: {error}", file=sys.stderr)
+        print(f"checkpoint: {folder}\nreport: {report(self, folder)}")
         return 0
 
 
