@@ -21,10 +21,9 @@ import numpy as np
 from crisp.data.bop.reader import BopDataset, FrameKey
 from crisp.data.dataset import Instance
 from crisp.errors import InputError
+from crisp.evaluate.metrics.metric import ObjectScore
 from crisp.evaluate.predict import predict
-from crisp.evaluate.protocols import Protocol
 from crisp.evaluate.score import score
-from crisp.evaluate.score_rows import ObjectScore
 from crisp.model import Model
 from crisp.output.results import described
 from crisp.sources.frames import read_json
@@ -36,7 +35,7 @@ OWN = "search"
 """What the model uses unless told otherwise, and what the goals are of."""
 RENDERED_FRAMES = 16
 """Of the rendered test split, the first so many: two of each scene."""
-PROTOCOLS: tuple[Protocol, ...] = ("add-s", "crisp-shape", "chamfer-mm")
+PROTOCOLS: tuple[str, ...] = ("add-s", "crisp-shape", "chamfer-mm")
 LEAST_VISIBLE = 0.1  # as BOP: what is hidden but for that is asked of nobody
 WRONG_SHARE = 0.1
 """An estimate is wrong from an ADD-S of this share of the diameter on."""
@@ -189,7 +188,7 @@ def scored(
 
 
 def _row(row: ObjectScore, dataset: BopDataset, *, name: str, label: str | None) -> Row:
-    assert row.pose and row.normalised and row.shape
+    pose, shape = row.errors["add-s"], row.errors["chamfer-mm"]
     known, scene = dataset.object(row.object_id), row.frame_id.split("/")[0]
     return Row(
         frame_id=row.frame_id,
@@ -199,10 +198,10 @@ def _row(row: ObjectScore, dataset: BopDataset, *, name: str, label: str | None)
         visib_fract=row.visib_fract,
         diameter_m=known.diameter_m,
         symmetric=not known.symmetries.none,
-        add_s_m=row.pose.add_s_m,
-        rotation_deg=row.pose.rotation_deg,
-        crisp_shape=row.normalised.e_shape,
-        chamfer_m=row.shape.chamfer_m,
+        add_s_m=pose.add_s_m,
+        rotation_deg=pose.rotation_deg,
+        crisp_shape=row.errors["crisp-shape"].e_shape,
+        chamfer_m=shape.chamfer_m,
         certified=row.certified,
         label=label,
     )

@@ -8,11 +8,9 @@ from typing import Annotated, Literal
 
 import tyro
 
+from crisp.evaluate.metrics import DEFAULT, ProtocolName
+
 Names = Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME [NAME ...]")]
-# As `evaluate.protocols.PROTOCOLS`, which is not imported for --help's sake; a test holds the two together.
-ProtocolName = Literal[
-    "add-s", "crisp-shape", "chamfer-mm", "spe3r-l1", "nocs-shape", "nocs-map-original", "nocs-map", "bop"
-]
 Files = Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FILE [FILE ...]")]
 
 
@@ -157,7 +155,7 @@ class Score:
     """Data set that was predicted."""
     split: str = "test"
     """Split that was predicted."""
-    protocols: tuple[ProtocolName, ...] = ("add-s", "chamfer-mm")
+    protocols: tuple[ProtocolName, ...] = DEFAULT
     """Names of the protocols; docs/evaluation.md says what each measures."""
     out: Path | None = None
     """Folder for the scores; the predictions' unless given."""

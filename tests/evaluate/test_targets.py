@@ -46,7 +46,7 @@ def test_only_the_frames_and_objects_that_are_asked_for(tmp_path: Path, root: Pa
     targets(root / "test_targets_bop19.json", (0, 2, 1), (0, 1, 1))
     scores = score(out, root, "test", protocols=("add-s", "bop"), targets=Path("test_targets_bop19.json"))
     assert [row.frame_id for row in scores.objects] == ["000001/000000"] * 3
-    assert [row.bop is not None for row in scores.objects] == [True, False, True]
+    assert [row.errors["bop"] is not None for row in scores.objects] == [True, False, True]
     assert scores.summary().figure("AR").value == pytest.approx(0.5)  # type: ignore[union-attr]
     assert scores.settings["targets"]["file"] == "test_targets_bop19.json"
     with pytest.raises(InputError, match="targets"):  # other settings in the same place
@@ -59,9 +59,10 @@ def test_targets_reach_below_a_tenth(tmp_path: Path, root: Path) -> None:
     out = write_predictions(tmp_path / "out", truth())
     file = targets(tmp_path / "mine.json", (0, 1, 1))
     without = score(out, root, "test", protocols=("bop",), out=tmp_path / "a")
-    assert without.objects[0].bop is None
+    assert without.objects[0].errors["bop"] is None
     asked = score(out, root, "test", protocols=("bop",), out=tmp_path / "b", targets=file)
-    assert asked.objects[0].bop is not None and asked.objects[1].bop is None
+    first, second = (row.errors["bop"] for row in asked.objects[:2])
+    assert first is not None and second is None
 
 
 def test_targets_of_another_set_are_refused(tmp_path: Path, root: Path) -> None:
