@@ -43,7 +43,7 @@ def test_the_names_on_the_command_line_are_the_protocols() -> None:
 
 
 def test_the_truth_is_perfect_or_at_the_floor_under_every_protocol(tmp_path: Path, root: Path) -> None:
-    scores = scored(tmp_path, root, METRICS, truth())
+    scores = scored(tmp_path, root, tuple(METRICS), truth())
     found = figures(scores)
     for name in ("ADD-S AUC 1 cm", "ADD-S AUC 10 cm"):
         assert found[name] == pytest.approx(1)
@@ -147,7 +147,7 @@ def test_failures_count_under_every_protocol(tmp_path: Path, root: Path) -> None
     frames = truth()
     frames[FIRST][0] = failed(0)
     frames[SECOND] = frames[SECOND][1:]
-    scores = scored(tmp_path, root, METRICS, frames)
+    scores = scored(tmp_path, root, tuple(METRICS), frames)
     found = figures(scores)
     assert scores.summary().failed == 2
     assert found["ADD-S AUC 2 cm"] == pytest.approx(3 / 5)
@@ -189,7 +189,7 @@ def test_what_is_hardly_visible_is_no_target_of_bop(tmp_path: Path, root: Path) 
     frames = truth()
     frames[FIRST][0] = failed(0)
     scores = scored(tmp_path / "run", copy, ("bop", "add-s"), frames)
-    assert scores.objects[0].bop is None
+    assert scores.objects[0].errors["bop"] is None
     assert figures(scores)["AR"] == pytest.approx(1)
     assert figures(scores)["ADD-S AUC 1 cm"] == pytest.approx(4 / 5)
     with (tmp_path / "run" / "scores.csv").open() as file:

@@ -315,10 +315,10 @@ class NocsMap(ObjectMetric[BoxPair]):
     }
 
     def error(self, case: Case) -> BoxPair:
-        estimated, conventions = case.T is not None and case.mesh is not None, case.truth.conventions
+        T, mesh, conventions = case.T, case.mesh, case.truth.conventions
         return BoxPair(
             truth=Box.around(case.truth.model.mesh, case.instance.T_camera_object),
-            estimate=Box.around(case.mesh, case.T) if estimated else None,
+            estimate=None if T is None or mesh is None else Box.around(mesh, T),
             free=conventions.turns(case.key, case.instance, kind=case.truth.model.kind),
             upright=conventions.upright,
         )
