@@ -24,8 +24,9 @@ import torch
 
 from crisp.data.bop.reader import BopDataset, FrameKey, Instance
 from crisp.evaluate.calibrate import within_claim
+from crisp.evaluate.cases import TrueModel
+from crisp.evaluate.metrics.chamfer import shape_error
 from crisp.evaluate.metrics.statistics import auc, binomial_interval, bootstrap_interval
-from crisp.evaluate.true_model import TrueModel
 from crisp.model import Model, load_model
 from crisp.output.results import described
 from crisp.progress import track
@@ -161,7 +162,7 @@ class _Judge:
         name = f"{key.scene_id}/{number}"
         mesh = result.mesh if result.status == "ok" else None
         error = self._truths[number].error(name, _estimate(result), mesh, label.T_camera_object)
-        chamfer_m = self._models[number].shape_error(mesh).chamfer_m
+        chamfer_m = shape_error(self._models[number], mesh).chamfer_m
         right = within_claim(error.add_s_m, chamfer_m, diameter_m=self._truths[number].diameter_m)
         spent = result.timing_ms.get("correct", float("nan"))
         return Seen(

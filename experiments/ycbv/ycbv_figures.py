@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from crisp.evaluate.metrics.crisp_shape import E_SHAPE_AUC
 from crisp.evaluate.metrics.statistics import bootstrap_interval
-from crisp.evaluate.protocols import E_SHAPE_AUC
 from experiments.support.evidence import Claim
 from experiments.ycbv.ycbv_sets import Row
 

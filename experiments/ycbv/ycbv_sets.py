@@ -21,11 +21,10 @@ import numpy as np
 from crisp.data.bop.reader import BopDataset, FrameKey
 from crisp.data.dataset import Instance
 from crisp.errors import InputError
+from crisp.evaluate.metrics.metric import ObjectScore
 from crisp.evaluate.options import PredictOptions, ScoreOptions
 from crisp.evaluate.predict import predict
-from crisp.evaluate.protocols import Protocol
 from crisp.evaluate.score import score
-from crisp.evaluate.score_rows import ObjectScore
 from crisp.model import Model
 from crisp.output.results import described
 from crisp.sources.frames import read_json
@@ -37,7 +36,7 @@ OWN = "search"
 """The model's default corrector, to which the goals refer."""
 RENDERED_FRAMES = 16
 """Number of frames used from the start of the rendered test split: two per scene."""
-PROTOCOLS: tuple[Protocol, ...] = ("add-s", "crisp-shape", "chamfer-mm")
+PROTOCOLS: tuple[str, ...] = ("add-s", "crisp-shape", "chamfer-mm")
 LEAST_VISIBLE = 0.1  # as in BOP: objects with a smaller visible fraction are not evaluated
 WRONG_SHARE = 0.1
 """An estimate is wrong if its ADD-S is at least this share of the diameter."""
@@ -177,7 +176,7 @@ def scored(
     root, split = dataset.root, dataset.split
     predict(changed, root, PredictOptions(split, frames=most_frames, min_visible=LEAST_VISIBLE), out=folder)
     found = score(
-        ScoreOptions(folder, root, split, protocols=PROTOCOLS, predicted_frames_only=True), progress=True
+        ScoreOptions(folder, root, split, protocols=tuple(METRICS), predicted_frames_only=True), progress=True
     )
     labels = {
         (frame["frame_id"], entry["detection"]): entry["label"]
@@ -192,7 +191,7 @@ def scored(
 
 
 def _row(row: ObjectScore, dataset: BopDataset, *, name: str, label: str | None) -> Row:
-    assert row.pose and row.normalised and row.shape
+    pose, shape = row.errors["add-s"], row.errors["chamfer-mm"]
     known, scene = dataset.object(row.object_id), row.frame_id.split("/")[0]
     return Row(
         frame_id=row.frame_id,
@@ -202,10 +201,10 @@ def _row(row: ObjectScore, dataset: BopDataset, *, name: str, label: str | None)
         visib_fract=row.visib_fract,
         diameter_m=known.diameter_m,
         symmetric=not known.symmetries.none,
-        add_s_m=row.pose.add_s_m,
-        rotation_deg=row.pose.rotation_deg,
-        crisp_shape=row.normalised.e_shape,
-        chamfer_m=row.shape.chamfer_m,
+        add_s_m=pose.add_s_m,
+        rotation_deg=pose.rotation_deg,
+        crisp_shape=row.errors["crisp-shape"].e_shape,
+        chamfer_m=shape.chamfer_m,
         certified=row.certified,
         label=label,
     )

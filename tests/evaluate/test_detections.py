@@ -21,14 +21,13 @@ from crisp.errors import InputError
 from crisp.evaluate.detections import labels_of_detections
 from crisp.evaluate.options import PredictOptions, ScoreOptions
 from crisp.evaluate.predict import predict
-from crisp.evaluate.protocols import Protocol
 from crisp.evaluate.score import score
-from crisp.evaluate.score_table import Scores
+from crisp.evaluate.score_files import Scores
 from crisp.model import Model
 from crisp.sources.masks import open_detections
 
 FIRST = FrameKey(1, 0)
-PROTOCOLS: tuple[Protocol, ...] = ("add-s", "nocs-map", "bop")
+PROTOCOLS: tuple[str, ...] = ("add-s", "nocs-map", "bop")
 MAP = ("IoU 25", "IoU 50", "IoU 75", "5 deg 5 cm", "5 deg 10 cm", "10 deg 5 cm", "10 deg 10 cm")
 RECALLS = ("AR", "AR VSD", "AR MSSD", "AR MSPD")
 
@@ -121,7 +120,7 @@ def test_a_detector_does_not_know_of_targets(tmp_path: Path, root: Path) -> None
                 out=out / "of_targets",
             )
         )
-        assert [row.bop is not None for row in scores.objects] == [False, True, False]
+        assert [row.errors["bop"] is not None for row in scores.objects] == [False, True, False]
         assert figures(scores)["AR"] == pytest.approx(recall)
 
 
@@ -133,7 +132,7 @@ def test_what_is_not_found_has_failed(tmp_path: Path, root: Path) -> None:
     scores = scored(tmp_path, root, entries, frames)
     missed = scores.objects[0]
     assert (missed.status, missed.detection) == ("missing", -1)
-    assert missed.pose is not None and np.isinf(missed.pose.add_s_m)
+    assert np.isinf(missed.errors["add-s"].add_s_m)
     assert figures(scores)["ADD-S AUC 1 cm"] == pytest.approx(4 / 5)
 
 
