@@ -22,8 +22,9 @@ from experiments.ycbv.ycbv_figures import BACKWARDS_DEG
 from experiments.ycbv.ycbv_sets import OWN, has_real_frames, masks_of, parser_of, real_set, shown, used
 
 from crisp.data.bop.reader import BopDataset, FrameKey
+from crisp.evaluate.cases import TrueModels
+from crisp.evaluate.metrics.add_s import pose_error
 from crisp.evaluate.metrics.statistics import auc
-from crisp.evaluate.true_model import TrueModels
 from crisp.model import Model, load_model
 from crisp.pipeline import Stages, estimate
 from crisp.refine.search.known import KnownSearch
@@ -100,7 +101,7 @@ def _timed(stages: Stages, dataset: BopDataset, key: FrameKey, truths: TrueModel
     add_s_m, rotation_deg = [], []
     for instance, result in zip(shown(dataset, key), results, strict=True):
         truth = truths.of(instance)
-        error = truth.pose_error(result.T_camera_object, instance.T_camera_object)
+        error = pose_error(truth, result.T_camera_object, instance.T_camera_object)
         add_s_m.append(error.add_s_m)
         if truth.model.symmetries.none:
             rotation_deg.append(error.rotation_deg)

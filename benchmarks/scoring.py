@@ -1,10 +1,9 @@
-"""Scoring: how long 10,000 predictions take, and NOCS' mAP of all pairs at once against the plain loops.
+"""Scoring: the time for 10,000 predictions, and NOCS's mAP with batched pairs against plain loops.
 
     python -m benchmarks.scoring [--quick]
 
-Scoring is timed on two smaller numbers of objects, each protocol in a run of its own, and stated for 10,000
-by the line through both. The loops over frames, pairs, turns and thresholds are those that the tests compare
-with.
+Scoring is timed on two smaller numbers of objects, each protocol in a separate run, and extrapolated
+linearly to 10,000. The plain loops over frames, pairs, rotations and thresholds are those of the tests.
 """
 
 from __future__ import annotations
@@ -28,9 +27,9 @@ from experiments.support.evidence import Claim, write_evidence
 from scipy.spatial.transform import Rotation
 
 from crisp.data.dataset import Instance
+from crisp.evaluate.metrics import METRICS
 from crisp.evaluate.metrics.nocs_map import FIXED, ORIGINAL, match, mean_average_precision
 from crisp.evaluate.options import ScoreOptions
-from crisp.evaluate.protocols import PROTOCOLS, Protocol
 from crisp.evaluate.score import score
 from crisp.shape.mesh import write_ply
 from crisp.synth.procedural import catalogue
@@ -78,7 +77,7 @@ def main() -> None:
     write_evidence("scoring", claims, settings=settings, seconds=seconds, folder=RESULTS, quick=quick)
 
 
-def stated_minutes(few: int, many: int) -> dict[Protocol, float]:
+def stated_minutes(few: int, many: int) -> dict[str, float]:
     """CPU time of STATED predictions: what each further object takes, and once what no object causes."""
     folder = Path(tempfile.mkdtemp())
     try:
@@ -86,17 +85,17 @@ def stated_minutes(few: int, many: int) -> dict[Protocol, float]:
     finally:
         shutil.rmtree(folder)
     stated = {}
-    for name in PROTOCOLS:
+    for name in METRICS:
         each = (more[name] - less[name]) / (PER_FRAME * (many - few))
         stated[name] = (less[name] + each * (STATED - PER_FRAME * few)) / 60
     return stated
 
 
-def _seconds(folder: Path, frames: int) -> dict[Protocol, float]:
+def _seconds(folder: Path, frames: int) -> dict[str, float]:
     """Each protocol alone: reading, sampling, floors, measuring, intervals and files, of all threads."""
     predictions = write_case(folder, frames)
-    taken: dict[Protocol, float] = {}
-    for name in PROTOCOLS:
+    taken: dict[str, float] = {}
+    for name in METRICS:
         start = time.process_time()  # other work on the machine does not count
         score(ScoreOptions(predictions, folder / "set", "test", protocols=(name,), out=folder / name))
         taken[name] = time.process_time() - start
@@ -162,7 +161,7 @@ def map_claims(frames: int, repeats: int) -> list[Claim]:
 
 def _from_tests(name: str) -> ModuleType:
     """A module that stands beside the tests of `metrics`."""
-    path = ROOT / "tests" / "metrics" / f"{name}.py"
+    path = ROOT / "tests" / "evaluate" / "metrics" / f"{name}.py"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -1,6 +1,7 @@
-"""The labels as predictions, under every protocol: perfect, or at the sampling floor where it samples.
+"""Score the labels as predictions under every protocol: perfect, or at the floor of protocols that sample.
 
-And known perturbations of them, whose scores follow by hand. A layout of data sets is one entry of LAYOUTS.
+Also score known perturbations of the labels, whose scores can be derived by hand. Each data set layout is one
+entry of LAYOUTS.
 
     python -m experiments.layouts.truth_is_perfect [--quick]
 """
@@ -20,14 +21,15 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from crisp.data.dataset import Dataset, Instance, KnownObject
+from crisp.data.layout import Conventions
+from crisp.data.layouts import layout_named
 from crisp.data.nocs.files import Split
-from crisp.evaluate.conventions import CONVENTIONS, Conventions
-from crisp.evaluate.metrics.bop_errors import THRESHOLDS
+from crisp.evaluate.metrics import METRICS
+from crisp.evaluate.metrics.bop import THRESHOLDS
+from crisp.evaluate.metrics.metric import ObjectScore
 from crisp.evaluate.options import ScoreOptions
-from crisp.evaluate.protocols import PROTOCOLS, Protocol
 from crisp.evaluate.score import score_set
-from crisp.evaluate.score_rows import ObjectScore
-from crisp.evaluate.score_table import Scores
+from crisp.evaluate.score_files import Scores
 from crisp.shape.mesh import write_ply
 from crisp.synth.procedural import catalogue
 from crisp.types import Mesh
@@ -37,7 +39,7 @@ from experiments.support.evidence import RESULTS, Claim, write_evidence
 IOU = ("IoU 25", "IoU 50", "IoU 75")
 POSES = ("5 deg 5 cm", "5 deg 10 cm", "10 deg 5 cm", "10 deg 10 cm")
 AVERAGE_RECALLS = ("AR", "AR VSD", "AR MSSD", "AR MSPD")
-SAMPLED = (  # a figure, and what the truth scores because it is sampled
+SAMPLED = (  # a figure, and the sampling floor that the truth scores
     ("chamfer_m", "sampling_floor_m"),
     ("e_shape", "e_shape_floor"),
     ("l1_e_shape", "l1_shape_floor"),
@@ -50,13 +52,13 @@ Change = Callable[[Instance, KnownObject], np.ndarray]
 
 @dataclass(frozen=True)
 class Layout:
-    """A way in which data sets lie on disk.
+    """A layout of data sets on disk.
 
     Args:
         make: writes a replica with that many frames into a folder and opens it with the layout's reader.
         conventions: of its units and axes.
-        frames: how many, and with --quick; in SPE3R, which shows one object a frame, of each satellite.
-        turns: whether some of its objects are declared to look the same from all sides.
+        frames: number of frames, and with --quick; in SPE3R, with one object per frame, of each satellite.
+        turns: whether some of its objects have a continuous symmetry.
     """
 
     make: Callable[[Path, int], Dataset]
@@ -74,10 +76,10 @@ def _bop(folder: Path, frames: int) -> Dataset:
 
 
 LAYOUTS = {
-    "bop": Layout(_bop, CONVENTIONS["bop"], frames=(8, 2)),
-    "nocs real_test": Layout(partial(_nocs, "real_test"), CONVENTIONS["nocs"], frames=(4, 2)),
-    "nocs camera_val": Layout(partial(_nocs, "camera_val"), CONVENTIONS["nocs"], frames=(4, 2)),
-    "spe3r": Layout(draw_spe3r, CONVENTIONS["spe3r"], frames=(8, 5), turns=False),
+    "bop": Layout(_bop, layout_named("bop").conventions, frames=(8, 2)),
+    "nocs real_test": Layout(partial(_nocs, "real_test"), layout_named("nocs").conventions, frames=(4, 2)),
+    "nocs camera_val": Layout(partial(_nocs, "camera_val"), layout_named("nocs").conventions, frames=(4, 2)),
+    "spe3r": Layout(draw_spe3r, layout_named("spe3r").conventions, frames=(8, 5), turns=False),
 }
 
 
@@ -97,7 +99,7 @@ def main() -> None:
     settings = {
         "frames": frames,
         "lengths": "metres; in spe3r the model's unit, so that 3 cm are 0.03 of it",
-        "protocols": list(PROTOCOLS),
+        "protocols": list(METRICS),
         "shift_m": SHIFT_M,
         "turn_deg": TURN_DEG,
         "growth": GROWTH,
@@ -110,15 +112,13 @@ def main() -> None:
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One replica, against which changed labels are scored."""
+    """One replica, against which perturbed labels are scored."""
 
     folder: Path
     dataset: Dataset
     conventions: Conventions
 
-    def score(
-        self, name: str, change: Change, *, protocols: tuple[Protocol, ...], growth: float = 1.0
-    ) -> Scores:
+    def score(self, name: str, change: Change, *, protocols: tuple[str, ...], growth: float = 1.0) -> Scores:
         """Labels as predictions, their poses changed and their meshes larger by a factor."""
         out = self.folder / name
         frames = [
@@ -168,7 +168,7 @@ def claims_of(layout: str, trial: Trial, *, turns: bool) -> Iterator[Claim]:
 
 
 def _truth(trial: Trial) -> Iterator[Claim]:
-    scores = trial.score("truth", lambda instance, _: instance.T_camera_object, protocols=PROTOCOLS)
+    scores = trial.score("truth", lambda instance, _: instance.T_camera_object, protocols=tuple(METRICS))
     found = _figures(scores)
     rows = json.loads((trial.folder / "truth" / "scores.json").read_text())["objects"]
     yield Claim("truth: objects scored under all protocols", ">= 10", float(len(rows)), unit="objects")
@@ -185,7 +185,7 @@ def _truth(trial: Trial) -> Iterator[Claim]:
 
 
 def _shifts(trial: Trial) -> Iterator[Claim]:
-    """Along the optical axis: 3 cm are within all bounds of NOCS' poses, 6 cm only within 10 cm."""
+    """Shifts along the optical axis: 3 cm are within all of NOCS's pose bounds, 6 cm only within 10 cm."""
 
     def along(distance_m: float) -> Change:
         shift = np.eye(4)
@@ -195,12 +195,13 @@ def _shifts(trial: Trial) -> Iterator[Claim]:
     near = trial.score("near", along(SHIFT_M), protocols=("add-s", "nocs-map", "bop"))
     found = _figures(near)
     yield Claim("3 cm off: least of NOCS' pose mAP", ">= 99.9999999", min(found[n] for n in POSES), unit="%")
-    apart = max(abs(row.pose.translation_m - SHIFT_M) for row in near.objects if row.pose)
+    apart = max(abs(row.errors["add-s"].translation_m - SHIFT_M) for row in near.objects)
     yield Claim("3 cm off: largest translation error's distance from that", "<= 1e-9", apart, unit="m")
-    apart = max(abs(row.bop.mssd_m - SHIFT_M) for row in near.objects if row.bop)
+    targets = [row for row in near.objects if row.errors["bop"]]
+    apart = max(abs(row.errors["bop"].mssd_m - SHIFT_M) for row in targets)
     yield Claim("3 cm off: largest distance of an MSSD from that", "<= 1e-4", apart, unit="m")
-    # A shift moves every vertex by itself; of ten thresholds, those above 3 cm / diameter are passed.
-    diameters = [model.diameter_m for model in trial.models([row for row in near.objects if row.bop])]
+    # A shift moves every vertex by its length; of ten thresholds, those above 3 cm / diameter are passed.
+    diameters = [model.diameter_m for model in trial.models(targets)]
     by_hand = np.mean([sum(t * d > SHIFT_M for t in THRESHOLDS) / len(THRESHOLDS) for d in diameters])
     apart = abs(found["AR MSSD"] - float(by_hand))
     yield Claim("3 cm off: AR MSSD's distance from that by hand", "<= 1e-9", apart, unit="share")
@@ -210,7 +211,7 @@ def _shifts(trial: Trial) -> Iterator[Claim]:
 
 
 def _turns(trial: Trial) -> Iterator[Claim]:
-    """Objects with a declared continuous symmetry lose nothing by a turn about it."""
+    """Objects with a declared continuous symmetry lose nothing by a rotation about it."""
 
     def about_the_axis(instance: Instance, model: KnownObject) -> np.ndarray:
         if not model.symmetries.continuous:
@@ -224,27 +225,29 @@ def _turns(trial: Trial) -> Iterator[Claim]:
     scores = trial.score("turned", about_the_axis, protocols=("add-s", "bop"))
     turned = [r for r in scores.objects if trial.dataset.object(r.object_id).symmetries.continuous]
     yield Claim("turned about their axis: objects", ">= 1", float(len(turned)), unit="objects")
-    largest = max((row.pose.rotation_deg for row in turned if row.pose), default=np.inf)
+    largest = max((row.errors["add-s"].rotation_deg for row in turned), default=np.inf)
     yield Claim("turned about their axis: largest rotation error", "<= 1e-5", largest, unit="degrees")
     for name in ("mssd_recall", "mspd_recall", "vsd_recall"):
-        least = min((getattr(row.bop, name) for row in turned if row.bop), default=0.0)
+        least = min((getattr(row.errors["bop"], name) for row in turned if row.errors["bop"]), default=0.0)
         yield Claim(f"turned about their axis: least {name}", ">= 1", least, unit="share")
 
 
 def _growth(trial: Trial) -> Iterator[Claim]:
-    """A quarter larger about the origin, which is the boxes' centre: IoU 1 / 1.25^3 = 0.512.
+    """Meshes a quarter larger about the origin, which is the boxes' centre: IoU 1 / 1.25^3 = 0.512.
 
-    Not so where the object may turn: of twenty turns the best counts, and one changes the bounds as well.
+    This does not hold for symmetric categories: the best of twenty rotations counts, and a rotation changes
+    the bounds, too.
     """
     scores = trial.score(
         "grown", lambda i, _: i.T_camera_object, protocols=("crisp-shape", "nocs-map"), growth=GROWTH
     )
-    fixed = {r.kind for r in scores.objects if r.boxes and not r.boxes.free}
+    fixed = {r.kind for r in scores.objects if not r.errors["nocs-map"].free}
     found = [_figures(scores, kind) for kind in sorted(fixed)]
     what = "a quarter larger, categories that may not turn"
     yield Claim(f"{what}: least IoU 50", ">= 99.9999999", min(f["IoU 50"] for f in found), unit="%")
     yield Claim(f"{what}: largest IoU 75", "<= 0", max(f["IoU 75"] for f in found), unit="%")
-    apart = max(abs(r.normalised.e_shape / r.normalised.floor - 1) for r in scores.objects if r.normalised)
+    errors = [row.errors["crisp-shape"] for row in scores.objects]
+    apart = max(abs(error.e_shape / error.floor - 1) for error in errors)
     yield Claim("a quarter larger: largest of e_shape / floor - 1 (blind to size)", "<= 1e-3", apart)
 
 

@@ -1,8 +1,8 @@
-"""The bundled model on scenes that it has never seen, without any corrector.
+"""Accuracy of the bundled model on held-out scenes, without a corrector.
 
-Renders two held-out sets of the procedural objects (other seeds than training: new poses, lights,
-backgrounds and cameras), `clean` and `hard`, estimates every object of which at least 70 % can be seen from
-its ground-truth mask, and scores the estimates.
+It renders two held-out sets of the procedural objects (other seeds than training: new poses, lights,
+backgrounds and cameras), `clean` and `hard`, estimates every object with a visible fraction of at least 70 %
+from its ground-truth mask, and scores the estimates.
 
     python -m experiments.paper.held_out [--quick]
 """
@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 
 from crisp.data.bop.reader import BopDataset
+from crisp.evaluate.metrics.metric import ObjectScore
 from crisp.evaluate.metrics.pose import add_s
 from crisp.evaluate.metrics.shape import sample_surface
 from crisp.evaluate.metrics.statistics import auc, bootstrap_interval
 from crisp.evaluate.options import PredictOptions, ScoreOptions
 from crisp.evaluate.predict import predict
 from crisp.evaluate.score import score
-from crisp.evaluate.score_rows import ObjectScore
 from crisp.geometry.pose import random_rotation
 from crisp.model import load_model
 from experiments.support.evidence import RESULTS, Claim, print_claims, write_evidence
@@ -72,13 +72,13 @@ def evaluate(look: str, options: argparse.Namespace) -> tuple[list[ObjectScore],
 
 
 def claims_of(look: str, rows: list[ObjectScore], dataset: BopDataset) -> list[Claim]:
-    """The issue's lines for `clean`; the same figures as a report for `hard`."""
+    """The claims for `clean`; the same figures as a report for `hard`."""
     goal = (lambda text: text) if look == "clean" else (lambda text: "report")
     frames = np.array([row.frame_id for row in rows])
-    errors = np.array([row.pose.add_s_m for row in rows if row.pose])
+    errors = np.array([row.errors["add-s"].add_s_m for row in rows])
     plain = np.array([dataset.object(row.object_id).symmetries.none for row in rows])
-    rotation = np.array([row.pose.rotation_deg for row in rows if row.pose])
-    chamfer_mm = 1000 * np.array([row.shape.chamfer_m for row in rows if row.shape])
+    rotation = np.array([row.errors["add-s"].rotation_deg for row in rows])
+    chamfer_mm = 1000 * np.array([row.errors["chamfer-mm"].chamfer_m for row in rows])
     diameters = np.array([dataset.object(row.object_id).diameter_m for row in rows])
 
     def median(values: np.ndarray, clusters: np.ndarray) -> tuple[float, tuple[float, float]]:

@@ -34,10 +34,6 @@ def naming(source: str) -> Iterator[None]:
         raise InputError(f"{source}: {error}") from error
 
 
-class MissingExtraError(InputError):
-    """A part of the package that has to be installed first."""
-
-
 @contextmanager
 def needing(extra: str) -> Iterator[None]:
     """Around imports of packages that come with an extra of this package.
@@ -46,12 +42,12 @@ def needing(extra: str) -> Iterator[None]:
         extra: its name, such as "synth".
 
     Raises:
-        MissingExtraError: one of them is not installed; the sentence says how to get it.
+        InputError: one of them is not installed; the sentence says how to get it.
     """
     try:
         yield
     except ModuleNotFoundError as error:
-        raise MissingExtraError(
+        raise InputError(
             f'this needs the package {error.name}: pip install "crisp-pose[{extra}]".'
         ) from error
 

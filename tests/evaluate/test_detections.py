@@ -21,14 +21,13 @@ from crisp.errors import InputError
 from crisp.evaluate.detections import labels_of_detections
 from crisp.evaluate.options import PredictOptions, ScoreOptions
 from crisp.evaluate.predict import predict
-from crisp.evaluate.protocols import Protocol
 from crisp.evaluate.score import score
-from crisp.evaluate.score_table import Scores
+from crisp.evaluate.score_files import Scores
 from crisp.model import Model
 from crisp.sources.masks import open_detections
 
 FIRST = FrameKey(1, 0)
-PROTOCOLS: tuple[Protocol, ...] = ("add-s", "nocs-map", "bop")
+PROTOCOLS: tuple[str, ...] = ("add-s", "nocs-map", "bop")
 MAP = ("IoU 25", "IoU 50", "IoU 75", "5 deg 5 cm", "5 deg 10 cm", "10 deg 5 cm", "10 deg 10 cm")
 RECALLS = ("AR", "AR VSD", "AR MSSD", "AR MSPD")
 
@@ -121,7 +120,7 @@ def test_a_detector_does_not_know_of_targets(tmp_path: Path, root: Path) -> None
                 out=out / "of_targets",
             )
         )
-        assert [row.bop is not None for row in scores.objects] == [False, True, False]
+        assert [row.errors["bop"] is not None for row in scores.objects] == [False, True, False]
         assert figures(scores)["AR"] == pytest.approx(recall)
 
 
@@ -133,7 +132,7 @@ def test_what_is_not_found_has_failed(tmp_path: Path, root: Path) -> None:
     scores = scored(tmp_path, root, entries, frames)
     missed = scores.objects[0]
     assert (missed.status, missed.detection) == ("missing", -1)
-    assert missed.pose is not None and np.isinf(missed.pose.add_s_m)
+    assert np.isinf(missed.errors["add-s"].add_s_m)
     assert figures(scores)["ADD-S AUC 1 cm"] == pytest.approx(4 / 5)
 
 
@@ -180,7 +179,7 @@ def test_predict_estimates_what_was_found(tmp_path: Path, bop_root: Path, flat_m
     entries[2]["score"] = 0.95
     file = write_detections(tmp_path / "found.json", entries)
     out = tmp_path / "out"
-    given = {"most_frames": 2, "detections": file, "min_score": 0.85}
+    given = {"frames": 2, "detections": file, "min_score": 0.85}
     (fault,) = predict(flat_model, bop_root, PredictOptions("train", **given), out=out)
     assert "000000/000001" in fault and "has no mask" in fault
     content = json.loads((out / "results.json").read_text())
@@ -197,7 +196,7 @@ def test_predict_estimates_what_was_found(tmp_path: Path, bop_root: Path, flat_m
     np.testing.assert_allclose(ours["T_camera_object"], theirs["T_camera_object"], atol=1e-6)
     with pytest.raises(InputError, match="another model or other settings"):
         predict(flat_model, bop_root, PredictOptions("train", frames=2), out=out)
-    with pytest.raises(InputError, match="leave min_visib_fract at 0"):
+    with pytest.raises(InputError, match="leave min_visible at 0"):
         predict(flat_model, bop_root, PredictOptions("train", min_visible=0.1, **given), out=out)
     scores = score(
         ScoreOptions(

@@ -12,10 +12,11 @@ from replicas import nocs_models, write_nocs, write_spe3r
 from crisp.data.layouts import open_dataset
 from crisp.errors import InputError
 from crisp.evaluate.calibrate import judge
+from crisp.evaluate.cases import TrueModel
+from crisp.evaluate.metrics.add_s import pose_error
 from crisp.evaluate.options import PredictOptions, ScoreOptions
 from crisp.evaluate.predict import predict
 from crisp.evaluate.score import score
-from crisp.evaluate.true_model import TrueModel
 from crisp.learn.problem import open_problem
 from crisp.learn.recipe import JointStage, Recipe
 from crisp.model import Model
@@ -29,7 +30,7 @@ def test_a_camera_set_is_predicted_and_scored_with_each_images_own_sizes(
     assert predict(model, tmp_path / "set", PredictOptions("camera_val"), out=tmp_path / "out") == []
     rows = score(ScoreOptions(tmp_path / "out", tmp_path / "set", "camera_val", protocols=("add-s",))).objects
     assert [(row.name, row.kind) for row in rows] == [("mug_square", "mug"), ("tin", "can")]
-    assert all(row.pose is not None and np.isfinite(row.pose.add_s_m) for row in rows if row.status == "ok")
+    assert all(np.isfinite(row.errors["add-s"].add_s_m) for row in rows if row.status == "ok")
     # The judge knows the true size: the mug's diameter, not that of a box with a diagonal of 1.
     judged = judge(model, open_dataset(tmp_path / "set", "camera_val"), min_visib_fract=0.0)
     largest = [np.linalg.norm(np.ptp(m.mesh.vertices, axis=0)) for m in nocs_models().values()][:2]
@@ -47,10 +48,10 @@ def test_the_truth_is_perfect_in_every_layout(tmp_path: Path, layout: str) -> No
         for instance in dataset.instances(key):
             truth = TrueModel(dataset.object(instance.object_id).scaled(instance.scale))
             T = instance.T_camera_object
-            assert truth.pose_error(T, T).add_s_m == 0.0
+            assert pose_error(truth, T, T).add_s_m == 0.0
             moved = T.copy()
             moved[:3, 3] += [0.01, 0.0, 0.0]
-            error = truth.pose_error(moved, T)
+            error = pose_error(truth, moved, T)
             assert 0 < error.add_s_m <= 0.01 + 1e-9
             assert error.translation_m == pytest.approx(0.01)
 

@@ -9,8 +9,8 @@ import trimesh
 from scipy.spatial.transform import Rotation
 
 from crisp.errors import InputError
+from crisp.evaluate.metrics.add_s import PoseError
 from crisp.evaluate.metrics.shape import sampling_floor
-from crisp.evaluate.object_errors import PoseError
 from crisp.evaluate.options import ScoreOptions
 from crisp.evaluate.predictions import read_predictions
 from crisp.evaluate.score import score
@@ -116,11 +116,12 @@ def test_the_truth_scores_perfectly_and_reaches_the_floor(tmp_path, dataset):
     assert [row.status for row in scores.objects] == ["ok"] * 3
     for row, mesh in zip(scores.objects, (BOX, CAN, BOX), strict=True):
         # The labels go through millimetres and to the nearest rotation, which rounds the last digit.
-        assert row.pose.add_s_m < 1e-15
-        assert row.pose.rotation_deg < 1e-6
+        pose, shape = row.errors["add-s"], row.errors["chamfer-mm"]
+        assert pose.add_s_m < 1e-15
+        assert pose.rotation_deg < 1e-6
         # PLY holds float32, and so vertices of 5 cm are 2 nm off.
-        assert row.shape.floor_m == pytest.approx(sampling_floor(mesh).chamfer_m, rel=1e-4)
-        assert row.shape.chamfer_m == pytest.approx(row.shape.floor_m, rel=1e-4)
+        assert shape.floor_m == pytest.approx(sampling_floor(mesh).chamfer_m, rel=1e-4)
+        assert shape.chamfer_m == pytest.approx(shape.floor_m, rel=1e-4)
     figures = _figures(scores.summary())
     assert figures["ADD-S AUC 1 cm"] == pytest.approx(1)
     assert figures["chamfer median mm"] == pytest.approx(figures["sampling floor mm"], rel=0.2)
@@ -131,7 +132,7 @@ def test_failed_and_missing_objects_have_infinite_errors(tmp_path, dataset):
     folder = _predictions(tmp_path, {"000001/000000": [_failed(0), _object(1, TRUTH[1], "meshes/can.ply")]})
     scores = score(ScoreOptions(folder, dataset, "test"))
     assert [row.status for row in scores.objects] == ["mask_empty", "ok", "missing"]
-    assert scores.objects[0].pose == PoseError(np.inf, np.inf, np.inf)
+    assert scores.objects[0].errors["add-s"] == PoseError(np.inf, np.inf, np.inf)
     assert _figures(scores.summary())["ADD-S AUC 2 cm"] == pytest.approx(1 / 3)
     assert scores.summary().failed == 2
     assert _figures(scores.summary("can"))["ADD-S AUC 2 cm"] == pytest.approx(1)
@@ -155,13 +156,13 @@ def test_known_errors_are_measured(tmp_path, dataset):
     assert box.pose.translation_m == pytest.approx(0.003)
     assert box.pose.rotation_deg < 1e-6
     # Sides along x slide on themselves: between the spacing's share and the whole 3 mm.
-    assert 0.0005 < box.pose.add_s_m < 0.003
-    assert can.pose.rotation_deg < 1e-6
+    assert 0.0005 < box.errors["add-s"].add_s_m < 0.003
+    assert can.errors["add-s"].rotation_deg < 1e-6
     # Turned samples are no longer the same: 5000 on 0.0245 m^2 are 0.5 sqrt(0.0245 / 5000) = 1.1 mm apart.
-    assert can.pose.add_s_m == pytest.approx(0.0011, rel=0.05)
+    assert can.errors["add-s"].add_s_m == pytest.approx(0.0011, rel=0.05)
     # 6 mm more radius, but the ends (a quarter of the surface) stay in their planes: a few mm.
-    assert 0.003 < can.shape.chamfer_m < 0.006
-    assert can.shape.f_scores[0] < 0.5
+    assert 0.003 < can.errors["chamfer-mm"].chamfer_m < 0.006
+    assert can.errors["chamfer-mm"].f_scores[0] < 0.5
 
 
 def test_detections_count_only_labels_whose_mask_was_given(tmp_path, dataset):
@@ -173,7 +174,7 @@ def test_detections_count_only_labels_whose_mask_was_given(tmp_path, dataset):
     folder = _predictions(tmp_path, frames, settings={"min_visib_fract": 0.1})
     scores = score(ScoreOptions(folder, dataset, "test"))
     assert [row.name for row in scores.objects] == ["can_blue", "box_red"]
-    assert max(row.pose.add_s_m for row in scores.objects) < 1e-15
+    assert max(row.errors["add-s"].add_s_m for row in scores.objects) < 1e-15
 
 
 def test_one_protocol_alone(tmp_path, dataset):

@@ -49,7 +49,7 @@ def test_only_the_frames_and_objects_that_are_asked_for(tmp_path: Path, root: Pa
         ScoreOptions(out, root, "test", protocols=("add-s", "bop"), targets=Path("test_targets_bop19.json"))
     )
     assert [row.frame_id for row in scores.objects] == ["000001/000000"] * 3
-    assert [row.bop is not None for row in scores.objects] == [True, False, True]
+    assert [row.errors["bop"] is not None for row in scores.objects] == [True, False, True]
     assert scores.summary().figure("AR").value == pytest.approx(0.5)  # type: ignore[union-attr]
     assert scores.settings["targets"]["file"] == "test_targets_bop19.json"
     with pytest.raises(InputError, match="targets"):  # other settings in the same place

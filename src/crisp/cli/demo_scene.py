@@ -14,9 +14,9 @@ from rich.console import Console
 from crisp.cli.demo import Demo
 from crisp.errors import InputError
 from crisp.evaluate.calibrate import within_claim
+from crisp.evaluate.metrics.add_s import ADD_S_POINTS
 from crisp.evaluate.metrics.pose import add_s, rotation_error_deg, translation_error_m
 from crisp.evaluate.metrics.shape import chamfer, sample_surface
-from crisp.evaluate.protocols import ADD_S_POINTS
 from crisp.geometry.points import diameter
 from crisp.model import Model
 from crisp.output.console import error_table

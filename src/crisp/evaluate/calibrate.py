@@ -16,7 +16,9 @@ from crisp.certify.bounds import UNBOUNDED, Bounds, Evidence, Point, choose, cur
 from crisp.certify.certificate import CertificateConfig
 from crisp.data.dataset import Dataset, FrameKey, Instance
 from crisp.errors import InputError
-from crisp.evaluate.true_model import TrueModel, TrueModels
+from crisp.evaluate.cases import TrueModel, TrueModels
+from crisp.evaluate.metrics.add_s import pose_error
+from crisp.evaluate.metrics.chamfer import shape_error
 from crisp.model import Model
 from crisp.progress import track
 from crisp.shape.mesh import MeshConfig
@@ -109,9 +111,9 @@ def _judged(frame_id: str, instance: Instance, truth: TrueModel, *, result: Resu
         visib_fract=instance.visib_fract,
         certificate=result.certificate if result.status == "ok" else None,
         diameter_m=truth.model.diameter_m,
-        add_s_m=truth.pose_error(T, instance.T_camera_object).add_s_m,
-        chamfer_m=truth.shape_error(mesh).chamfer_m,
-        camera_chamfer_m=truth.shape_error(_in_true_frame(mesh, T, instance)).chamfer_m,
+        add_s_m=pose_error(truth, T, instance.T_camera_object).add_s_m,
+        chamfer_m=shape_error(truth, mesh).chamfer_m,
+        camera_chamfer_m=shape_error(truth, _in_true_frame(mesh, T, instance)).chamfer_m,
     )
 
 

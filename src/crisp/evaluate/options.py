@@ -4,21 +4,15 @@ from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated
 
 from typing_extensions import Doc
 
+from crisp.evaluate.metrics import DEFAULT, ProtocolName
 from crisp.shipped import BUNDLED, recipe_names
 
 if TYPE_CHECKING:
     from crisp.model import Model
-
-Protocol = Literal[
-    "add-s", "crisp-shape", "chamfer-mm", "spe3r-l1", "nocs-shape", "nocs-map-original", "nocs-map", "bop"
-]
-PROTOCOLS: tuple[Protocol, ...] = get_args(Protocol)
-DEFAULT: tuple[Protocol, ...] = ("add-s", "chamfer-mm")
-"""What we trust, and what a run is judged by unless something else is asked for."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +77,7 @@ class ScoreOptions:
     split: str = "test"
     """Split that was predicted."""
     _: KW_ONLY
-    protocols: tuple[Protocol, ...] = DEFAULT
+    protocols: tuple[ProtocolName, ...] = DEFAULT
     """Names of the protocols; docs/evaluation.md says what each measures."""
     out: Path | None = None
     """Folder for the scores; the predictions' unless given."""

@@ -1,7 +1,4 @@
-"""Reads what an estimate run wrote: `results.json` and the meshes beside it.
-
-One labelled object beside what was said of it, or an estimate of none: what the protocols measure.
-"""
+"""Reads what an estimate run wrote: `results.json` and the meshes beside it."""
 
 from __future__ import annotations
 
@@ -14,9 +11,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from crisp.data.dataset import Dataset, FrameKey, Instance
+from crisp.data.dataset import Dataset, FrameKey
 from crisp.errors import InputError
-from crisp.evaluate.true_model import TrueModel
 from crisp.shape.mesh import read_ply
 from crisp.sources.frames import numbers, read_json
 from crisp.types import Mesh
@@ -137,51 +133,3 @@ def _rigid(values: Any, source: str) -> Float[np.ndarray, "4 4"]:
     if not np.allclose(R @ R.T, np.eye(3), atol=RIGID_TOLERANCE) or np.linalg.det(R) < 0:
         raise InputError(f"a T_camera_object in {source} is not a rigid motion.")
     return T
-
-
-NO_DETECTION = -1
-
-
-@dataclass(frozen=True, eq=False)
-class Case:
-    """One labelled object and what was said of it.
-
-    Args:
-        detection: number of the mask that it was estimated from; NO_DETECTION where no detection is of it.
-        predicted: None where the predictions do not have it.
-        T, mesh: of the estimate; None unless its status is ok and the protocols need them.
-    """
-
-    key: FrameKey
-    detection: int
-    instance: Instance
-    truth: TrueModel
-    predicted: PredictedObject | None
-    T: Float[np.ndarray, "4 4"] | None
-    mesh: Mesh | None
-
-    @property
-    def confidence(self) -> float:
-        return 0.0 if self.predicted is None else self.predicted.confidence
-
-
-@dataclass(frozen=True, eq=False)
-class Loose:
-    """An estimate whose detection is of no label.
-
-    Args:
-        detection: its place among the frame's detections.
-        object_id: as the detector says; None where it names a category alone.
-        name: of that object, empty where it is not known.
-        kind: the category.
-        T, mesh: as of a case.
-    """
-
-    key: FrameKey
-    detection: int
-    object_id: int | None
-    name: str
-    kind: str
-    confidence: float
-    T: Float[np.ndarray, "4 4"]
-    mesh: Mesh | None

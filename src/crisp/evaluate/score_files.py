@@ -1,4 +1,6 @@
-"""Score files: `scores.json` (all), `scores.md` (tables), `scores.csv` (objects) and BOP's results CSV.
+"""Scores of every labelled object, their summary by group, and the files of both.
+
+`scores.json` has all, `scores.md` the tables, `scores.csv` the objects; BOP's results CSV stands beside them.
 
 In JSON and CSV an infinite error (no estimate) is null or empty, because neither has a number for it.
 """
@@ -10,16 +12,76 @@ import io
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from crisp.errors import InputError
-from crisp.evaluate.score_rows import Figure, ObjectScore, Summary, Surplus
-from crisp.evaluate.score_table import Scores
+from crisp.evaluate.metrics import metrics_named
+from crisp.evaluate.metrics.metric import Figure, Metric, ObjectScore, Scored, Summary, Surplus
 from crisp.files import finite, write_whole
 from crisp.output.bop_csv import BopEstimate, bop_csv, file_name
 from crisp.sources.frames import read_json
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What `score` found. `summaries` begins with all objects, then kinds, then names where they differ.
+
+    Args:
+        surplus: estimates from a detector's masks that are of no label; in groups of names those of which the
+            detector names the object.
+    """
+
+    crisp_version: str
+    model_name: str
+    results_sha256: str
+    settings: Mapping[str, Any]
+    objects: tuple[ObjectScore, ...]
+    surplus: tuple[Surplus, ...] = ()
+
+    @cached_property
+    def summaries(self) -> tuple[Summary, ...]:
+        """By group; intervals for all objects together."""
+        groups: dict[str, list[ObjectScore]] = {}
+        for row in self.objects:
+            groups.setdefault(row.kind, []).append(row)
+        names = {row.name for row in self.objects} - set(groups)
+        by_name = {name: [row for row in self.objects if row.name == name] for name in sorted(names)}
+        ordered = {kind: groups[kind] for kind in sorted(groups)} | by_name
+        whole = self._summary("all", list(self.objects), intervals=True)
+        return (whole, *(self._summary(group, rows, intervals=False) for group, rows in ordered.items()))
+
+    def summary(self, group: str = "all") -> Summary:
+        """One group's.
+
+        Raises:
+            KeyError: there is no such group.
+        """
+        return {summary.group: summary for summary in self.summaries}[group]
+
+    def _summary(self, group: str, rows: list[ObjectScore], *, intervals: bool) -> Summary:
+        surplus = [one for one in self.surplus if group in ("all", one.kind, one.name)]
+        found: list[Figure] = []
+        for name, metric in metrics_named(self.settings["protocols"]).items():
+            scored = _scored(name, rows, surplus, intervals=intervals)
+            figures = metric.figures(scored) if scored.objects else ()
+            found += [replace(figure, protocol=name) for figure in figures]
+        return Summary(group, len(rows), sum(row.T_camera_object is None for row in rows), tuple(found))
+
+
+def _scored(
+    name: str, rows: Sequence[ObjectScore], surplus: Sequence[Surplus], *, intervals: bool
+) -> Scored[Any]:
+    """What one metric summarises: those of the objects that are its targets."""
+    targets = [row for row in rows if row.errors[name] is not None]
+    return Scored(
+        objects=targets,
+        errors=[row.errors[name] for row in targets],
+        surplus=[(one, one.said[name]) for one in surplus],
+        intervals=intervals,
+    )
 
 
 def check_settings(folder: Path, settings: Mapping[str, Any]) -> None:
@@ -118,8 +180,8 @@ def _interval(figure: Figure) -> str:
 
 
 def _objects_csv(scores: Scores) -> str:
-    rows = [_flat(row) for row in scores.objects]
-    names = list(dict.fromkeys(name for row in rows for name in row))  # no target of `bop`: fewer columns
+    rows = _flat(scores)
+    names = list(dict.fromkeys(name for row in rows for name in row))  # no target of a metric: fewer columns
     stream = io.StringIO()
     writer = csv.DictWriter(stream, fieldnames=names, lineterminator="\n")
     writer.writeheader()
@@ -127,7 +189,13 @@ def _objects_csv(scores: Scores) -> str:
     return stream.getvalue()
 
 
-def _flat(row: ObjectScore) -> dict[str, Any]:
+def _flat(scores: Scores) -> list[dict[str, Any]]:
+    """One entry for each object, with the columns of the metrics that were asked for."""
+    metrics = metrics_named(scores.settings["protocols"])
+    return [_flat_object(row, metrics) for row in scores.objects]
+
+
+def _flat_object(row: ObjectScore, metrics: Mapping[str, Metric[Any]]) -> dict[str, Any]:
     flat: dict[str, Any] = {
         "frame_id": row.frame_id,
         "detection": row.detection,
@@ -138,26 +206,10 @@ def _flat(row: ObjectScore) -> dict[str, Any]:
         "status": row.status,
         "certified": row.certified,
     }
-    return flat | {key: finite(value) for key, value in _errors(row).items()}
-
-
-def _errors(row: ObjectScore) -> dict[str, float]:
-    """Columns of the protocols that were asked for."""
-    found: dict[str, float] = {}
-    if row.pose is not None:
-        found |= asdict(row.pose)
-    if row.normalised is not None:
-        found |= {"e_shape": row.normalised.e_shape, "e_shape_floor": row.normalised.floor}
-    if row.shape is not None:
-        found |= {"chamfer_m": row.shape.chamfer_m, "sampling_floor_m": row.shape.floor_m}
-        found |= {f"f_score_{k}": value for k, value in enumerate(row.shape.f_scores)}
-    if row.l1 is not None:
-        found |= {f"l1_{key}": value for key, value in asdict(row.l1).items()}
-    if row.squared is not None:
-        found |= {f"nocs_{key}": value for key, value in asdict(row.squared).items()}
-    if row.bop is not None:
-        found |= asdict(row.bop)
-    return found
+    for name, metric in metrics.items():
+        if (error := row.errors[name]) is not None:
+            flat |= {column: finite(value) for column, value in metric.columns(error).items()}
+    return flat
 
 
 def _json(scores: Scores) -> dict[str, Any]:
@@ -167,7 +219,7 @@ def _json(scores: Scores) -> dict[str, Any]:
         "results_sha256": scores.results_sha256,
         "settings": dict(scores.settings),
         "summaries": [_summary_json(summary) for summary in scores.summaries],
-        "objects": [_flat(row) for row in scores.objects],
+        "objects": _flat(scores),
         "surplus_estimates": len(scores.surplus),
     }
 

@@ -11,7 +11,8 @@ from jaxtyping import Float
 
 from crisp.data.dataset import Dataset, FrameKey, Instance
 from crisp.errors import InputError
-from crisp.evaluate.true_model import TrueModels
+from crisp.evaluate.cases import TrueModels
+from crisp.evaluate.metrics.add_s import pose_error
 
 LabelsOf = Callable[[FrameKey], Sequence[int | None]]
 
@@ -55,7 +56,7 @@ class _Truths:
             return math.nan, math.nan
         truth = self._models.of(instance)
         start, end = (
-            truth.pose_error(None if T is None else np.array(T), instance.T_camera_object).add_s_m
+            pose_error(truth, None if T is None else np.array(T), instance.T_camera_object).add_s_m
             for T in (line.get("T_camera_object_start"), line.get("T_camera_object"))
         )
         return start, end

@@ -1,26 +1,17 @@
-"""What protocol `bop` looks for: BOP19's targets, or all labels of which enough can be seen."""
+"""Targets files of BOP19: which frames are scored, and which labels protocol `bop` looks for."""
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from crisp.data.bop.detections import read_targets
 from crisp.data.dataset import Dataset, FrameKey
 from crisp.errors import InputError
-from crisp.evaluate.predictions import Case
-from crisp.evaluate.protocols import LEAST_VISIBLE
-
-Choose = Callable[[Sequence[Case]], list[int]]
-"""From the labels of a frame to the places of those that are targets."""
-
-
-def visible_enough(cases: Sequence[Case]) -> list[int]:
-    """Labels of which at least 10 % can be seen; a set that does not say has NaN there, and all count."""
-    return [k for k, case in enumerate(cases) if not case.instance.visib_fract < LEAST_VISIBLE]
+from crisp.evaluate.cases import Case
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ from scored_set import failed, truth, write_predictions, write_set
 
 from crisp.data.bop.reader import BopDataset
 from crisp.errors import InputError
+from crisp.evaluate.metrics import METRICS
 from crisp.evaluate.options import ScoreOptions
 from crisp.evaluate.paper.curves import draw_curves
 from crisp.evaluate.paper.gallery import draw_gallery
@@ -27,7 +28,6 @@ from crisp.evaluate.paper.tables import (
     write_table,
 )
 from crisp.evaluate.predictions import read_predictions
-from crisp.evaluate.protocols import PROTOCOLS
 from crisp.evaluate.score import score
 
 NUMBERS = (8, 9, 10, 11, 12, 13, 14)
@@ -45,7 +45,7 @@ def scored(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     frames = truth()
     frames[FIRST][0] = failed(0)
     folder = write_predictions(tmp_path_factory.mktemp("ours"), frames)
-    score(ScoreOptions(folder, root, "test", protocols=PROTOCOLS))
+    score(ScoreOptions(folder, root, "test", protocols=tuple(METRICS)))
     return folder
 
 

@@ -1,4 +1,4 @@
-"""Mean average precision as the NOCS benchmark has it (protocols `nocs-map`, `nocs-map-original`).
+"""Protocols `nocs-map` and `nocs-map-original`: mean average precision as the NOCS benchmark has it.
 
 Estimates are matched to labels of their frame and category, the most confident first; then each category has
 the area under its precision curve, and the mean over categories is reported. All frames are matched at once.
@@ -6,13 +6,17 @@ the area under its precision curve, and the mean over categories is reported. Al
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from crisp.errors import InputError
+from crisp.evaluate.cases import Case, Loose
 from crisp.evaluate.metrics.boxes import (
+    TURNS,
     Boxes,
     Overlap,
     bounds_overlap,
@@ -21,12 +25,17 @@ from crisp.evaluate.metrics.boxes import (
     shift_errors_cm,
     turn_errors_deg,
 )
+from crisp.evaluate.metrics.metric import Figure, ObjectMetric, ObjectScore, Scored, Surplus
+from crisp.types import Mesh
 
 IOU_THRESHOLDS = (0.25, 0.5, 0.75)
 POSE_THRESHOLDS = ((5.0, 5.0), (5.0, 10.0), (10.0, 5.0), (10.0, 10.0))
 """Degrees and centimetres."""
 LEAST_IOU = 0.1
 """The published code measures poses only of what overlaps this much."""
+PERCENT = 100.0
+DRAWS, SEED = 1000, 0
+PORTION = 50  # draws at once
 
 
 @dataclass(frozen=True)
@@ -256,3 +265,138 @@ def average_precision(
     envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     area = (weights * hit * envelope).sum(axis=1)
     return np.where(total > 0, area / np.where(total > 0, total, 1.0), 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Box:
+    """A posed box; centre and size along the object frame's axes, metres."""
+
+    T_camera_object: Float[np.ndarray, "4 4"]
+    centre: Float[np.ndarray, " 3"]
+    size: Float[np.ndarray, " 3"]
+
+    @classmethod
+    def around(cls, mesh: Mesh, T: Float[np.ndarray, "4 4"]) -> Box:
+        """The bounds of what the faces use."""
+        used = mesh.vertices[np.unique(mesh.faces)]
+        low, high = used.min(axis=0), used.max(axis=0)
+        return cls(T, (low + high) / 2, high - low)
+
+
+@dataclass(frozen=True, eq=False)
+class BoxPair:
+    """What is kept of one label.
+
+    Args:
+        truth, estimate: boxes of the true and of the estimated mesh; None without an estimate.
+        free: whether the object may turn about the upright axis.
+        upright: that axis of the object frame, 0 to 2.
+    """
+
+    truth: Box
+    estimate: Box | None
+    free: bool
+    upright: int
+
+
+class NocsMap(ObjectMetric[BoxPair]):
+    """mAP at each threshold in percent, as they are published; everything counts."""
+
+    variant: ClassVar[Variant] = FIXED
+    prefix: ClassVar[str] = ""
+    settings: ClassVar[dict[str, Any]] = {
+        "iou": list(IOU_THRESHOLDS),
+        "deg_cm": [list(pair) for pair in POSE_THRESHOLDS],
+        "turns": TURNS,
+        "score": "mean over categories of AP",
+        "category": "the label's",
+        "bounds": "over corners",
+        "least_iou": None,
+    }
+
+    def error(self, case: Case) -> BoxPair:
+        T, mesh, conventions = case.T, case.mesh, case.truth.conventions
+        return BoxPair(
+            truth=Box.around(case.truth.model.mesh, case.instance.T_camera_object),
+            estimate=None if T is None or mesh is None else Box.around(mesh, T),
+            free=conventions.turns(case.key, case.instance, kind=case.truth.model.kind),
+            upright=conventions.upright,
+        )
+
+    def keep(self, loose: Loose) -> Box | None:
+        return None if loose.mesh is None else Box.around(loose.mesh, loose.T)
+
+    def figures(self, scored: Scored[BoxPair]) -> list[Figure]:
+        matches = matched(scored, self.variant)
+        values = PERCENT * mean_average_precision(matches)[0]
+        bounds = PERCENT * _intervals(matches) if scored.intervals else None
+        names = [f"{self.prefix}IoU {100 * t:g}" for t in IOU_THRESHOLDS]
+        names += [f"{self.prefix}{deg:g} deg {cm:g} cm" for deg, cm in POSE_THRESHOLDS]
+        found = [Figure(name, float(values[k]), _interval(bounds, k)) for k, name in enumerate(names)]
+        if self.variant.least_iou is not None:
+            left_out = PERCENT * float(1 - matches.wanted[-1].mean())
+            found.append(Figure(f"{self.prefix}labels left out of poses %", left_out))
+        return found
+
+
+class NocsMapOriginal(NocsMap):
+    """With the faults of the published code, and the share of labels that its poses leave out."""
+
+    variant = ORIGINAL
+    prefix = "original "
+    settings: ClassVar[dict[str, Any]] = NocsMap.settings | {
+        "bounds": "over coordinates",
+        "least_iou": LEAST_IOU,
+    }
+
+
+def matched(scored: Scored[BoxPair], variant: Variant) -> Matches:
+    """All estimates matched to all labels. An estimate has the category of its mask's label; one that is of
+    no label has that of its detector."""
+    pairs = scored.errors
+    loose = [(one, box) for one, box in scored.surplus if box is not None]
+    everything: list[ObjectScore | Surplus] = [*scored.objects, *(one for one, _ in loose)]
+    frame = np.unique([one.frame_id for one in everything], return_inverse=True)[1]
+    category = np.unique([one.kind for one in everything], return_inverse=True)[1]
+    count = len(pairs)
+    said = [k for k, pair in enumerate(pairs) if pair.estimate is not None]
+    said += range(count, len(everything))
+    boxes = [pair.estimate for pair in pairs if pair.estimate is not None] + [box for _, box in loose]
+    labels = NocsLabels(
+        _boxes([pair.truth for pair in pairs]),
+        frame[:count],
+        category[:count],
+        np.array([pair.free for pair in pairs]),
+    )
+    confidence = np.array([everything[k].confidence for k in said], dtype=np.float64)
+    estimates = NocsEstimates(_boxes(boxes), frame[said], category[said], confidence)
+    return match(labels, estimates, variant, axis=pairs[0].upright)
+
+
+def _boxes(boxes: Sequence[Box]) -> Boxes:
+    T = np.array([box.T_camera_object for box in boxes], dtype=np.float64).reshape(-1, 4, 4)
+    centre = np.array([box.centre for box in boxes], dtype=np.float64).reshape(-1, 3)
+    size = np.array([box.size for box in boxes], dtype=np.float64).reshape(-1, 3)
+    return Boxes(T, centre, size)
+
+
+def _intervals(matches: Matches) -> Float[np.ndarray, "2 k"]:
+    """95 % percentile intervals: whole frames drawn with replacement, matched once and weighted."""
+    frames = int(max(matches.labels.frame.max(), matches.estimates.frame.max(initial=0))) + 1
+    drawn = np.random.default_rng(SEED).integers(frames, size=(DRAWS, frames))
+    values = [
+        mean_average_precision(matches, _weights(drawn[k : k + PORTION], frames))
+        for k in range(0, DRAWS, PORTION)
+    ]
+    return np.percentile(np.concatenate(values), [2.5, 97.5], axis=0, method="inverted_cdf")
+
+
+def _weights(drawn: Int[np.ndarray, "d f"], frames: int) -> Float[np.ndarray, "d f"]:
+    """How often each draw has each frame."""
+    row = np.arange(len(drawn))[:, None] * frames
+    counts = np.bincount((drawn + row).ravel(), minlength=len(drawn) * frames)
+    return counts.reshape(len(drawn), frames).astype(np.float64)
+
+
+def _interval(bounds: Float[np.ndarray, "2 k"] | None, k: int) -> tuple[float, float] | None:
+    return None if bounds is None else (float(bounds[0, k]), float(bounds[1, k]))

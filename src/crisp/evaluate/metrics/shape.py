@@ -1,9 +1,7 @@
-"""Errors of a shape against the true one (method.md, section 9, protocol `chamfer-mm`). Metres inside.
+"""Sampled surfaces of one frame and the distances between them (method.md, section 9). Metres.
 
-The shape errors of the paper's tables (method.md, section 9): `crisp-shape`, `spe3r-l1`, `nocs-shape`.
-
-All are between two sampled surfaces of one frame. None of them is what we trust most: that is `chamfer-mm`
-(`metrics.shape`). They are here so that published rows have something of ours beside them.
+Of the distances we trust `chamfer-mm` most. Those of the paper's tables are here so that published rows have
+something of ours beside them.
 """
 
 from __future__ import annotations
@@ -21,6 +19,8 @@ from crisp.geometry.points import diameter, nearest_distance
 from crisp.types import Mesh
 
 CHAMFER_POINTS = 10_000
+ESTIMATE_POINTS, TRUTH_POINTS = 2500, 10_000
+"""Of `spe3r-l1` and `nocs-shape`."""
 ESTIMATE_STREAM, TRUTH_STREAM = 0, 1
 
 
@@ -98,12 +98,6 @@ def chamfer(estimate: Mesh, truth: Mesh, *, count: int = CHAMFER_POINTS, seed: i
 def sampling_floor(mesh: Mesh, *, count: int = CHAMFER_POINTS, seed: int = 0) -> SurfaceDistances:
     """What a perfect estimate scores: two samples of one mesh are not 0 apart."""
     return chamfer(mesh, mesh, count=count, seed=seed)
-
-
-CRISP_SHAPE_POINTS = 5000
-"""A side."""
-ESTIMATE_POINTS, TRUTH_POINTS = 2500, 10_000
-"""Of `spe3r-l1` and `nocs-shape`."""
 
 
 def normalised_error(estimate: SurfaceSample, truth: SurfaceSample) -> float:

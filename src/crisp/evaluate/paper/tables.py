@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float
 
 from crisp.errors import InputError
-from crisp.evaluate.score_rows import Figure, Summary
+from crisp.evaluate.metrics.metric import Figure, Summary
 from crisp.files import finite, write_whole
 from crisp.sources.frames import read_json
 

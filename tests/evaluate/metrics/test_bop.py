@@ -8,7 +8,7 @@ from scipy.spatial import ConvexHull
 from scipy.spatial.transform import Rotation
 
 from crisp.errors import InputError
-from crisp.evaluate.metrics.bop_errors import THRESHOLDS, mspd, mssd, recalls, symmetry_motions, vsd
+from crisp.evaluate.metrics.bop import THRESHOLDS, mspd, mssd, recalls, symmetry_motions, vsd
 from crisp.types import Symmetries
 
 K = np.array([[500.0, 0, 320], [0, 500.0, 240], [0, 0, 1]])
