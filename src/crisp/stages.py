@@ -199,7 +199,7 @@ def correct_all(
         decoder, aligned.observation, start, basis=basis, pool=pool, scene=_evidence(objects, shapes)
     )
     points, valid = with_pool(found.state.pnc, aligned.observation.valid, pool)
-    unique = _uniqueness(decoder, found, (points, valid), basis)
+    unique = _uniqueness(decoder, found, (points, valid), basis=basis)
     return objects.with_estimates(
         [
             replace(
@@ -214,7 +214,7 @@ def correct_all(
 
 
 def _uniqueness(
-    decoder: SignedDistance, found: Correction, points: tuple[Tensor, Tensor], basis: ShapeBasis
+    decoder: SignedDistance, found: Correction, points: tuple[Tensor, Tensor], *, basis: ShapeBasis
 ) -> Uniqueness:
     """The degeneracy figures at the points that the corrector ended with, all frames' (section 5)."""
     gram = found.gram
