@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 import crisp
 from crisp.adapt.adapter import Adapter
@@ -26,6 +26,7 @@ from crisp.certify.calibration import write_calibration
 from crisp.data.dataset import FrameKey
 from crisp.data.layouts import open_dataset
 from crisp.errors import InputError
+from crisp.files import write_whole
 from crisp.learn.journal import write_json
 from crisp.model import Model, load_model
 from crisp.networks.backbone import Features
@@ -179,9 +180,7 @@ class _Course:
     def _store_features(self, key: FrameKey, features: Features) -> None:
         path = self._feature_path(key)
         path.parent.mkdir(exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        save_file({"taps": features.taps.contiguous(), "cls": features.cls.contiguous()}, temporary)
-        temporary.replace(path)
+        write_whole(path, save({"taps": features.taps.contiguous(), "cls": features.cls.contiguous()}))
 
     def _snapshot_path(self, number: int) -> Path:
         return self._options.out / STATE / f"{number:08d}.{self._fabric.global_rank}.safetensors"

@@ -12,8 +12,6 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-import os
-import tempfile
 import zipfile
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +25,7 @@ from scipy.spatial.transform import Rotation
 from crisp.data.dataset import Dataset, FrameKey, Instance, KnownObject, Listed, files_digest, list_scenes
 from crisp.data.mesh_files import read_surface
 from crisp.errors import InputError, ObjectFailure, naming
+from crisp.files import whole_file
 from crisp.geometry.camera import Camera
 from crisp.geometry.points import diameter
 from crisp.shape.raster import Posed, bare, rasterise
@@ -88,15 +87,10 @@ def _read(path: Path, shape: tuple[int, int]) -> Float[np.ndarray, "h w"] | None
 def _write(path: Path, depth_m: Float[np.ndarray, "h w"]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".partial")
+        with whole_file(path) as file:
+            np.savez_compressed(file, depth_m=depth_m)
     except OSError:
         return  # a data set may lie where it can only be read
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(file, depth_m=depth_m)
-        Path(temporary).replace(path)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
 
 
 SPLITS = ("train", "validation", "test")
