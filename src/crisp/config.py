@@ -217,6 +217,8 @@ class Calibrate:
     """Name of a bundled model or a checkpoint folder."""
     out: Path | None = None
     """File to write; calibration.json in the checkpoint folder unless given."""
+    correct: str = "own"
+    """Correction settings to measure the bounds with; they count for no others."""
     target: float = 0.95
     """For the lower end of the 95 % interval of the share of certified objects that are right."""
     min_visible: float = 0.1

@@ -197,7 +197,13 @@ def calibrate(config: Calibrate) -> int:
 
     datasets = [open_dataset(config.dataset, split) for split in config.split]
     model = load_model(config.weights)
-    found = calibrate(model, datasets, target=config.target, min_visib_fract=config.min_visible)
+    found = calibrate(
+        model,
+        datasets,
+        target=config.target,
+        min_visib_fract=config.min_visible,
+        correct=config.correct,
+    )
     path = config.out or checkpoint_folder(config.weights) / NAME
     write_calibration(path, found.config, model_sha256=model.sha256, evidence=found.evidence)
     print(f"{sentence(found)}\ncalibration: {path}")
