@@ -203,7 +203,7 @@ class _WrongValue(ValueError):
 
 def _parsed(path: Path, parse: Callable[[str], Any], form: str) -> Any:
     try:
-        if path.exists() and not path.is_file():
+        if path.exists() and not (path.is_file() or path.is_dir()):  # a pipe or device may never end
             raise InputError(f"{path} is not a file: give a {form} file.")
         if path.stat().st_size > MOST_BYTES:
             raise InputError(f"{path} is larger than {MOST_BYTES >> 20} MB: it cannot be such a file.")
@@ -220,7 +220,7 @@ def _parsed(path: Path, parse: Callable[[str], Any], form: str) -> Any:
     except InputError:
         raise
     except ValueError as error:  # of the parser, or of Python for a whole number of thousands of digits
-        raise InputError(f"{path} is not valid {form}: {str(error).rstrip('.')}.") from error
+        raise InputError(f"{path} is not {form} ({str(error).rstrip('.')}).") from error
 
 
 def _depth_exceeds(content: Any, most: int) -> bool:

@@ -25,15 +25,14 @@ from crisp.certify.calibration import NAME as CALIBRATION
 from crisp.certify.calibration import write_calibration
 from crisp.data.dataset import FrameKey
 from crisp.data.layouts import open_dataset
+from crisp.documents import read_json, write_json
 from crisp.errors import InputError
 from crisp.files import write_whole
-from crisp.learn.journal import write_json
 from crisp.model import Model, load_model
 from crisp.networks.backbone import Features
 from crisp.networks.checkpoint import JSON_NAME, save_checkpoint, sha256
 from crisp.output.results import prepare_folder
 from crisp.progress import track
-from crisp.sources.frames import read_json
 from crisp.sources.masks import DetectedMasks
 from crisp.types import Frame
 

@@ -37,11 +37,6 @@ class Journal:
         self._board.close()
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write through a temporary name, so that a reader never meets half a file."""
-    write_whole(path, json.dumps(content, indent=1) + "\n")
-
-
 def save_state(path: Path, step: int, *, module: nn.Module, optimiser: torch.optim.Optimizer) -> None:
     """Everything a stage needs to go on after step `step`, in one safetensors file, atomically."""
     tensors = {f"module.{k}": v.detach().cpu().contiguous() for k, v in module.state_dict().items()}

@@ -279,7 +279,7 @@ def write_ply(mesh: Mesh, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, content)
     except OSError as error:
-        raise InputError(f"cannot write to the folder {path.parent} ({error.strerror}).") from error
+        raise InputError(f"cannot write to the folder {path.parent} ({error.strerror or error}).") from error
 
 
 def read_ply(path: Path) -> Mesh:
