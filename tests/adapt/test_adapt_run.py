@@ -148,10 +148,10 @@ def test_a_model_that_was_calibrated_again_is_another_run_where_its_bounds_decid
     for number, (one, refused) in enumerate([(recipe, False), (AdaptRecipe(), True)]):
         todo = options(bop_root, flat_checkpoint, tmp_path / str(number))
         todo.out.mkdir()
-        claim(one, todo, dataset, model)
-        claim(one, todo, dataset, model)
+        claim(one, todo, dataset, model=model)
+        claim(one, todo, dataset, model=model)
         with pytest.raises(InputError, match="certificate") if refused else nullcontext():
-            claim(one, todo, dataset, stricter)
+            claim(one, todo, dataset, model=stricter)
 
 
 def test_a_damaged_snapshot_is_one_sentence(tmp_path: Path) -> None:
