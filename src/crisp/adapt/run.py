@@ -25,6 +25,7 @@ from crisp.adapt.snapshot import AuditLog, read_snapshot, write_snapshot
 from crisp.certify.calibration import NAME as CALIBRATION
 from crisp.certify.calibration import write_calibration
 from crisp.data.dataset import FrameKey
+from crisp.data.detections import DetectedMasks
 from crisp.data.layouts import open_dataset
 from crisp.errors import InputError
 from crisp.learn.journal import write_json
@@ -34,7 +35,6 @@ from crisp.networks.checkpoint import JSON_NAME, save_checkpoint, sha256
 from crisp.output.results import prepare_folder
 from crisp.progress import track
 from crisp.sources.frames import read_json
-from crisp.sources.masks import DetectedMasks
 from crisp.types import Frame
 
 STATE, FEATURES, CHECKPOINT = "state", "features", "checkpoint"

@@ -75,9 +75,9 @@ def report(adapted: Adapt, folder: Path) -> Path:
 def _scores(
     dataset: Dataset, masks: MaskSource, lines: list[dict[str, Any]]
 ) -> dict[str, Float[np.ndarray, " n"]]:
+    from crisp.data.detections import DetectedMasks
     from crisp.evaluate.detections import labels_of_detections
     from crisp.evaluate.stream import stream_scores
-    from crisp.sources.masks import DetectedMasks
 
     if not isinstance(masks, DetectedMasks):
         return stream_scores(dataset, lines)

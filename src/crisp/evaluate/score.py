@@ -15,9 +15,10 @@ from typing import Any
 
 import crisp
 from crisp.data.dataset import Dataset, FrameKey
+from crisp.data.detections import DetectedMasks
+from crisp.data.layout import Conventions
 from crisp.data.layouts import layout_of, open_dataset
 from crisp.errors import InputError
-from crisp.evaluate.conventions import CONVENTIONS, Conventions
 from crisp.evaluate.detections import MATCHING, detections_of
 from crisp.evaluate.options import Protocol, ScoreOptions
 from crisp.evaluate.predictions import Predictions, frames_of, read_predictions
@@ -27,7 +28,6 @@ from crisp.evaluate.score_frame import FrameScorer, FrameScores
 from crisp.evaluate.score_table import Scores
 from crisp.evaluate.targets import Targets, targets_of, visible_enough
 from crisp.progress import track
-from crisp.sources.masks import DetectedMasks
 
 
 def score(options: ScoreOptions, *, progress: bool = False) -> Scores:
@@ -37,7 +37,7 @@ def score(options: ScoreOptions, *, progress: bool = False) -> Scores:
         InputError: as `score_set`, or there is no such data set or split.
     """
     dataset = open_dataset(options.dataset, options.split)
-    return score_set(options, dataset, CONVENTIONS[layout_of(options.dataset)], progress=progress)
+    return score_set(options, dataset, layout_of(options.dataset).conventions, progress=progress)
 
 
 def score_set(

@@ -10,9 +10,10 @@ import numpy as np
 from jaxtyping import Float
 
 from crisp.data.dataset import Dataset, FrameKey, Instance
+from crisp.data.detections import Detected, DetectedMasks
+from crisp.data.layout import Conventions
 from crisp.errors import InputError
 from crisp.evaluate.bop_frame import score_frame
-from crisp.evaluate.conventions import Conventions
 from crisp.evaluate.detections import labels_of_detections
 from crisp.evaluate.object_errors import BopError, Box, BoxPair
 from crisp.evaluate.predictions import NO_DETECTION, Case, Loose, PredictedObject, Predictions
@@ -20,7 +21,6 @@ from crisp.evaluate.protocols import MAP_PROTOCOLS, NEED_MESH, Protocol
 from crisp.evaluate.score_rows import ObjectScore, Surplus
 from crisp.evaluate.targets import Choose, visible_enough
 from crisp.evaluate.true_model import TrueModels
-from crisp.sources.masks import Detected, DetectedMasks
 from crisp.types import Mesh
 
 

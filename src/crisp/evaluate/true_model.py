@@ -11,7 +11,7 @@ from jaxtyping import Float
 from scipy.spatial import ConvexHull, cKDTree
 
 from crisp.data.dataset import Dataset, Instance, KnownObject
-from crisp.evaluate.conventions import BOP, Conventions
+from crisp.data.layout import BOP_CONVENTIONS, Conventions
 from crisp.evaluate.metrics.bop_errors import symmetry_motions
 from crisp.evaluate.metrics.pose import add_s, rotation_error_deg, translation_error_m
 from crisp.evaluate.metrics.shape import (
@@ -41,7 +41,7 @@ class TrueModel:
     """A model with its samples, each made when it is first needed and then kept for all instances."""
 
     model: KnownObject
-    conventions: Conventions = BOP
+    conventions: Conventions = BOP_CONVENTIONS
     _truths: dict[int, SurfaceSample] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -149,7 +149,7 @@ class TrueModel:
 class TrueModels:
     """The true models of a data set, each in its instances' own size."""
 
-    def __init__(self, dataset: Dataset, conventions: Conventions = BOP) -> None:
+    def __init__(self, dataset: Dataset, conventions: Conventions = BOP_CONVENTIONS) -> None:
         self._dataset, self._conventions = dataset, conventions
         self._kept: dict[int, TrueModel] = {}
 

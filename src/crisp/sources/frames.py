@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -238,19 +239,35 @@ def _read_npy_depth(path: Path) -> Float[np.ndarray, "h w"]:
     return depth_m
 
 
+def image_size(path: Path) -> tuple[int, int]:
+    """(height, width) of an image from its file's head; no pixel is read.
+
+    Raises:
+        InputError: the file is missing or no image.
+    """
+    with _opened(path) as image:
+        return image.height, image.width
+
+
 def decode_image(path: Path) -> Image.Image:
     """A whole image in the mode of its file.
 
     Raises:
         InputError: the file is missing, no image, or damaged.
     """
+    with _opened(path) as image:
+        _check_depth_of_colour(image, path)
+        image.load()
+        return image.copy()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
     # A program that embeds us may have set it; half an image would be grey or zero below the cut.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
         with Image.open(path) as image:
-            _check_depth_of_colour(image, path)
-            image.load()
-            return image.copy()
+            yield image
     except Image.UnidentifiedImageError as error:
         raise InputError(f"{path} is not an image that can be read: use PNG, JPEG or TIFF.") from error
     except InputError:
