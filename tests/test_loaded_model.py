@@ -10,8 +10,7 @@ import pytest
 import torch
 from fake_stages import FRAME
 
-from crisp.certify.calibration import write_calibration
-from crisp.certify.certificate import CertificateConfig
+from crisp.certify.certificate import CertificateConfig, write_calibration
 from crisp.geometry.align import RegistrationConfig
 from crisp.model import Model, load_model
 from crisp.networks.checkpoint import save_checkpoint, sha256

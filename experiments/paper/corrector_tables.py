@@ -11,7 +11,7 @@ import numpy as np
 
 from crisp.evaluate.metrics.statistics import auc, bootstrap_interval
 from crisp.model import Model, load_model
-from crisp.output.results import described
+from crisp.output.sink import described
 from crisp.refine.corrector import Corrector
 from experiments.support.errors import EVERY, MESHING, POINTS, Error, errors_of, fall, mean_finite
 from experiments.support.evidence import RESULTS, Claim, write_evidence

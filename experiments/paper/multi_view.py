@@ -28,7 +28,7 @@ from crisp.evaluate.cases import TrueModel
 from crisp.evaluate.metrics.chamfer import shape_error
 from crisp.evaluate.metrics.statistics import auc, binomial_interval, bootstrap_interval
 from crisp.model import Model, load_model
-from crisp.output.results import described
+from crisp.output.sink import described
 from crisp.progress import track
 from crisp.synth.config import SynthesisConfig
 from crisp.synth.procedural import catalogue

@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from crisp.certify.calibration import NAME as CALIBRATION
-from crisp.certify.calibration import read_calibration
-from crisp.certify.certificate import CertificateConfig
+from crisp.certify.certificate import NAME as CALIBRATION
+from crisp.certify.certificate import CertificateConfig, read_calibration
 from crisp.crop import CropConfig
 from crisp.errors import InputError, ObjectFailure
 from crisp.geometry.align import RegistrationConfig

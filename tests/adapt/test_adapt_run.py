@@ -14,8 +14,7 @@ from safetensors.torch import load_file
 from crisp.adapt.options import AdaptOptions
 from crisp.adapt.recipe import AdaptRecipe
 from crisp.adapt.run import adapt, audit_path
-from crisp.adapt.run_record import claim
-from crisp.adapt.snapshot import read_audit, read_snapshot
+from crisp.adapt.snapshot import claim, read_audit, read_snapshot
 from crisp.certify.certificate import CertificateConfig
 from crisp.data.bop.reader import BopDataset
 from crisp.data.dataset import FrameKey

@@ -15,8 +15,8 @@ from box_scene import CAMERA, CODE, box_scene
 from crisp.certify.certificate import CertificateConfig, Sight, Uniqueness, certify, observe_pixels, published
 from crisp.errors import InputError
 from crisp.networks.config import preset
-from crisp.networks.decoder import FilmSirenDecoder
 from crisp.networks.heads import neutral_code
+from crisp.networks.model import FilmSirenDecoder
 from crisp.refine.free_space import DepthMap
 from crisp.refine.problem import Observation
 from crisp.shape.sdf import AnalyticBox

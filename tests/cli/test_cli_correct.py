@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from command import Command, objects, refused
 
-from crisp.output.results import described
+from crisp.output.sink import described
 from crisp.recipes import load_correction
 
 

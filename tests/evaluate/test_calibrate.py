@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crisp.certify.calibration import read_calibration, write_calibration
-from crisp.certify.certificate import CertificateConfig
+from crisp.certify.certificate import CertificateConfig, read_calibration, write_calibration
 from crisp.cli import main
 from crisp.data.bop.reader import BopDataset
 from crisp.errors import InputError

@@ -24,9 +24,8 @@ from crisp.learn.joint_stage import (
 )
 from crisp.learn.journal import Journal
 from crisp.learn.losses import SymmetryTargets
-from crisp.learn.problem import Problem
+from crisp.learn.problem import Problem, SampleKind
 from crisp.learn.recipe import JointStage, Recipe
-from crisp.learn.sdf_samples import SampleKind
 from crisp.networks.config import DptHeadConfig
 from crisp.networks.heads import neutral_code
 from crisp.networks.model import CrispNetwork, build_network

@@ -12,11 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from crisp.certify.calibration import read_calibration
+from crisp.certify.certificate import read_calibration
 from crisp.errors import InputError
 from crisp.networks.backbone import quantise_backbone
-from crisp.networks.checkpoint import load_checkpoint, save_checkpoint, sha256
-from crisp.networks.checkpoint_info import CheckpointInfo
+from crisp.networks.checkpoint import CheckpointInfo, load_checkpoint, save_checkpoint, sha256
 from crisp.networks.config import BackboneConfig, NetworkConfig, TokenHeadConfig
 from crisp.networks.model import CrispNetwork, build_network
 from crisp.shape.library import ShapeLibrary

@@ -13,7 +13,7 @@ from crisp.certify.certificate import published
 from crisp.documents import build_record
 from crisp.errors import InputError
 from crisp.model import Model
-from crisp.output.results import described
+from crisp.output.sink import described
 from crisp.recipes import KINDS, CorrectionSettings, correction_names, load_correction
 from crisp.refine.corrector import Corrector
 from crisp.refine.pose_step import Se3Step

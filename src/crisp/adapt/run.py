@@ -20,12 +20,10 @@ from crisp.adapt.adapter import Adapter
 from crisp.adapt.options import AdaptOptions
 from crisp.adapt.pseudo_labels import Features16, Masks
 from crisp.adapt.recipe import AdaptRecipe
-from crisp.adapt.run_record import claim, mask_source
-from crisp.adapt.snapshot import AuditLog, read_snapshot, write_snapshot
-from crisp.certify.calibration import NAME as CALIBRATION
-from crisp.certify.calibration import write_calibration
-from crisp.data.dataset import FrameKey
-from crisp.data.detections import DetectedMasks
+from crisp.adapt.snapshot import AuditLog, claim, mask_source, read_snapshot, write_snapshot
+from crisp.certify.certificate import NAME as CALIBRATION
+from crisp.certify.certificate import write_calibration
+from crisp.data.dataset import DetectedMasks, FrameKey
 from crisp.data.layouts import open_dataset
 from crisp.documents import read_json, write_json
 from crisp.errors import InputError
@@ -33,7 +31,7 @@ from crisp.files import write_whole
 from crisp.model import Model, load_model
 from crisp.networks.backbone import Features
 from crisp.networks.checkpoint import JSON_NAME, save_checkpoint, sha256
-from crisp.output.results import prepare_folder
+from crisp.output.sink import prepare_folder
 from crisp.progress import track
 from crisp.types import Frame
 

@@ -26,7 +26,7 @@ class Calibrate:
     """Leave out objects of which less can be seen."""
 
     def run(self) -> int:
-        from crisp.certify.calibration import NAME, write_calibration
+        from crisp.certify.certificate import NAME, write_calibration
         from crisp.data.layouts import open_dataset
         from crisp.evaluate.calibrate import calibrate, sentence
         from crisp.model import checkpoint_folder, load_model

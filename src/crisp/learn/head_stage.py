@@ -18,8 +18,8 @@ from crisp.learn.decoder_stage import cosine
 from crisp.learn.features import Batch, FeatureStore
 from crisp.learn.journal import Journal, load_state, save_state
 from crisp.learn.losses import SymmetryTargets, nearest_targets, pnc_loss
+from crisp.learn.problem import SampleKind, SdfSamples
 from crisp.learn.recipe import HeadStage
-from crisp.learn.sdf_samples import SampleKind, SdfSamples
 from crisp.networks.heads import TokenPncHead
 from crisp.networks.model import CrispNetwork
 from crisp.progress import track

@@ -16,9 +16,8 @@ from crisp.learn.decoder_stage import field_gradient
 from crisp.learn.features import CropSource, Example, JointBatch, list_examples
 from crisp.learn.journal import Journal, load_state, save_state
 from crisp.learn.losses import SymmetryTargets, nearest_targets, pnc_loss, sdf_loss
-from crisp.learn.problem import Problem
+from crisp.learn.problem import Problem, SampleKind, SdfSamples
 from crisp.learn.recipe import JointStage, Recipe
-from crisp.learn.sdf_samples import SampleKind, SdfSamples
 from crisp.networks.heads import TokenPncHead, neutral_code
 from crisp.networks.model import CrispNetwork
 from crisp.progress import track

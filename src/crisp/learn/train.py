@@ -32,7 +32,7 @@ from crisp.networks.checkpoint import CheckpointInfo, save_checkpoint
 from crisp.networks.config import preset
 from crisp.networks.heads import TokenPncHead
 from crisp.networks.model import CrispNetwork, build_network
-from crisp.output.results import prepare_folder
+from crisp.output.sink import prepare_folder
 from crisp.shape.library import ShapeLibrary
 
 RUN_FILE = "run.json"

@@ -14,8 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from pycocotools import mask as coco_mask
 
-from crisp.data.dataset import Dataset, FrameKey
-from crisp.data.detections import Detected, DetectedMasks, DetectionsKind
+from crisp.data.dataset import Dataset, Detected, DetectedMasks, DetectionsKind, FrameKey
 from crisp.documents import parse_json
 from crisp.errors import InputError, ObjectFailure
 from crisp.sources.frames import numbers
@@ -207,7 +206,7 @@ class BopDetectedMasks(DetectedMasks):
 
 
 def _recognises(dataset: Dataset, path: Path) -> bool:
-    from crisp.data.bop.reader import BopDataset  # which reads BOP's targets by this file
+    from crisp.data.bop.reader import BopDataset
 
     return isinstance(dataset, BopDataset)
 
