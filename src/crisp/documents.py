@@ -247,7 +247,7 @@ def _converter(choices: Choices, none: str | None, strangers: bool) -> Converter
     found.register_structure_hook_factory(dataclasses.is_dataclass, _table)
     found.register_structure_hook_factory(_is_optional, partial(_optional, none=none))
     for kind, among in choices.items():
-        found.register_structure_hook_func(partial(_same, kind), partial(_chosen, found, among))
+        found.register_structure_hook_func(partial(_same, kind), partial(_chosen, converter=found, among=among))
     return found
 
 
@@ -319,7 +319,7 @@ def _optional(kind: Any, converter: Converter, *, none: str | None) -> Hook:
     return structured
 
 
-def _chosen(converter: Converter, among: Mapping[str, type], value: Any, *, _: Any) -> Any:
+def _chosen(value: Any, _: Any, *, converter: Converter, among: Mapping[str, type]) -> Any:
     named = value.get("kind") if isinstance(value, dict) else None
     if not isinstance(named, str) or named not in among:
         got = _shown(value if named is None else named)
