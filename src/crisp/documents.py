@@ -247,7 +247,9 @@ def _converter(choices: Choices, none: str | None, strangers: bool) -> Converter
     found.register_structure_hook_factory(dataclasses.is_dataclass, _table)
     found.register_structure_hook_factory(_is_optional, partial(_optional, none=none))
     for kind, among in choices.items():
-        found.register_structure_hook_func(partial(_same, kind), partial(_chosen, converter=found, among=among))
+        found.register_structure_hook_func(
+            partial(_same, kind), partial(_chosen, converter=found, among=among)
+        )
     return found
 
 
