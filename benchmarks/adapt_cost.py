@@ -21,7 +21,7 @@ from experiments.support.evidence import Claim, write_evidence
 from crisp.adapt.adapter import Adapter
 from crisp.adapt.pseudo_labels import Features16, look
 from crisp.adapt.recipe import AdaptRecipe, GuardConfig, load_adapt_recipe
-from crisp.cli.demo import demo_scene
+from crisp.cli.demo_scene import demo_scene
 from crisp.model import Model, load_model
 from crisp.stages import detections_of, standard_stages
 from crisp.types import Detection, Frame

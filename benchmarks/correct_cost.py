@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from experiments.support.evidence import Claim, write_evidence
 
-from crisp.cli.demo import demo_scene
+from crisp.cli.demo_scene import demo_scene
 from crisp.model import Model, load_model
+from crisp.objects import Objects
 from crisp.output.results import described
 from crisp.refine.active_shape import ActiveShapes
 from crisp.stages import certify_all, correct_all, cut_all, predict, register_all
-from crisp.types import Crop, Estimate
 
 POINTS, SHAPES = 1000, 24
 SEEDS = (11, 12, 13, 14, 15)
@@ -75,25 +75,16 @@ def times_ms(model: Model, seed: int) -> dict[str, np.ndarray]:
     decoder, settings = model.network.decoder, replace(model.settings, correction_points=POINTS)
     codes = model.info.library.codes[:SHAPES]
     shapes = ActiveShapes.of(decoder, codes)
-    crops = [c for c in cut_all(scene.frame, scene.detections, settings.crop) if isinstance(c, Crop)]
-    prediction = predict(model.network, crops)
-    found = register_all(prediction, crops, model.registration)
-    alive = [i for i, item in enumerate(found) if isinstance(item, Estimate)]
-    starts = [item for item in found if isinstance(item, Estimate)]
-    seen = [crops[i] for i in alive]
-    detections = [scene.detections[i] for i in alive]
-    ends: list[Estimate] = []
-
-    def correct() -> None:
-        inputs = prediction.take(alive), seen
-        ends[:] = correct_all(decoder, starts, inputs, shapes=shapes, settings=settings)
-
+    objects = cut_all(Objects.of(scene.frame, scene.detections), settings.crop)
+    starts = register_all(predict(objects, model.network), model.registration)
+    ends = correct_all(starts, decoder, shapes=shapes, settings=settings)
     stages: dict[str, Callable[[], object]] = {
-        "network": lambda: predict(model.network, seen),
-        "correct": correct,
-        "certify": lambda: certify_all(decoder, ends, (scene.frame, detections), config=settings.certificate),
+        "network": lambda: predict(starts, model.network),
+        "correct": lambda: correct_all(starts, decoder, shapes=shapes, settings=settings),
+        "certify": lambda: certify_all(ends, decoder, settings.certificate),
     }
-    rows = [{name: _ms(run) / len(seen) for name, run in stages.items()} for _ in range(REPEATS + 1)]
+    count = len(starts.alive)
+    rows = [{name: _ms(run) / count for name, run in stages.items()} for _ in range(REPEATS + 1)]
     return {name: np.array([row[name] for row in rows[1:]]) for name in stages}
 
 

@@ -1,10 +1,10 @@
-"""What the search among known objects saves by looking at most candidates only briefly, and at what loss; and
-what looking where the points are, and asking the network which way round, cost and give.
+"""What the parts of the search among known objects save or gain, and at what cost.
 
-Five ways on the same frames, in turn: as shipped; without the glance, so that all candidates are improved
-on as many points as those of the shortlist; with all known shapes for every object, also where one of the
-nearest suits; only from where the registration has the object; and without looking for poses that fit as
-well. First real frame of each scene, masks are the labels'. Times are of the stage `correct`.
+Five settings on the same frames, in turn: as shipped; without the coarse step, so that all candidates are
+improved on as many points as those that it keeps; with all known shapes for every object, even where one of
+the nearest fits; without trying the place of the measured points; and without letting the network's
+coordinates decide between orientations that fit. First real frame of each scene, masks are the labels'. Times
+are of the stage `correct`.
 
     python -m benchmarks.known_search --data FOLDER [--quick]
 """
@@ -27,14 +27,15 @@ from crisp.evaluate.metrics.add_s import pose_error
 from crisp.evaluate.metrics.statistics import auc
 from crisp.model import Model, load_model
 from crisp.pipeline import Stages, estimate
+from crisp.refine.search.known import KnownSearch
 from crisp.stages import detections_of, standard_stages, without_meshes
 
 WAYS: dict[str, dict[str, float]] = {
     "as shipped": {},
-    "without the glance": {"shortlist": 10**6},
-    "all shapes for every object": {"content_m": 0.0},
-    "only where the registration has it": {"lost_m": 1e3},
-    "not asking which way round": {"coordinates_weight": 0.0},
+    "without the coarse step": {"medium_candidates": 10**6},
+    "all shapes for every object": {"accept_m": 0.0},
+    "only at the registered place": {"relocate_m": 1e3},
+    "without disambiguation": {"coordinates_weight": 0.0},
 }
 THREADS = 2
 AUC_M = 0.02
@@ -86,7 +87,7 @@ class _Timed:
 
 def _stages(model: Model, changes: dict[str, float]) -> Stages:
     corrector = model.corrector
-    assert corrector is not None and corrector.search is not None
+    assert corrector is not None and isinstance(corrector.search, KnownSearch)
     search = replace(corrector.search, **changes)  # type: ignore[arg-type]
     changed = replace(model, corrector=replace(corrector, search=search))
     library = model.info.library

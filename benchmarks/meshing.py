@@ -21,12 +21,12 @@ from scipy.spatial import cKDTree
 from skimage.measure import marching_cubes
 from torch import Tensor
 
-from crisp.model import WEIGHTS
 from crisp.networks.checkpoint import load_checkpoint
 from crisp.networks.config import preset
 from crisp.networks.decoder import FilmSirenDecoder
 from crisp.shape.mesh import MeshConfig, drop_specks, extract_mesh
 from crisp.shape.sdf import AnalyticBox, AnalyticEllipsoid, AnalyticSphere
+from crisp.shipped import WEIGHTS
 from crisp.types import Mesh
 
 FIT_STEPS = 150

@@ -30,6 +30,7 @@ from scipy.spatial.transform import Rotation
 from crisp.data.dataset import Instance
 from crisp.evaluate.metrics import METRICS
 from crisp.evaluate.metrics.nocs_map import FIXED, ORIGINAL, match, mean_average_precision
+from crisp.evaluate.options import ScoreOptions
 from crisp.evaluate.score import score
 from crisp.shape.mesh import write_ply
 from crisp.synth.procedural import catalogue
@@ -97,7 +98,7 @@ def _seconds(folder: Path, frames: int) -> dict[str, float]:
     taken: dict[str, float] = {}
     for name in METRICS:
         start = time.process_time()  # other work on the machine does not count
-        score(predictions, folder / "set", "test", protocols=(name,), out=folder / name)
+        score(ScoreOptions(predictions, folder / "set", "test", protocols=(name,), out=folder / name))
         taken[name] = time.process_time() - start
     return taken
 

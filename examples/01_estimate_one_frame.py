@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 import crisp
-from crisp.cli.demo import DemoScene, demo_scene
+from crisp.cli.demo_scene import DemoScene, demo_scene
 from crisp.output.results import ResultsJson
 from crisp.output.sink import FrameResults, Run, write_results
 from crisp.types import Detection

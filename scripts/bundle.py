@@ -9,9 +9,10 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from crisp.model import BACKBONE, WEIGHTS
+from crisp.model import BACKBONE
 from crisp.networks.checkpoint import load_checkpoint, save_checkpoint
 from crisp.refine.recipes import load_correction
+from crisp.shipped import WEIGHTS
 
 
 def main() -> None:

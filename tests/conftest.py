@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from lightning_fabric import Fabric
 from scipy.spatial.transform import Rotation
+from tiny_network import build_tiny
 
 from crisp.data.bop.writer import BopFrame, BopInstance, BopWriter
 from crisp.geometry.camera import Camera
@@ -150,3 +152,13 @@ def draw_sphere(network: CrispNetwork, *, radius_m: float) -> None:
     r = radius_m / decoder.cube_half_m
     decoder.out.weight[0, :3] = -2 / (e * e * thin * 2 * r)
     decoder.out.bias[0] = -r / 2
+
+
+@pytest.fixture
+def tiny_network() -> CrispNetwork:
+    return build_tiny()
+
+
+@pytest.fixture(scope="session")
+def fabric() -> Fabric:
+    return Fabric(accelerator="cpu", devices=1)

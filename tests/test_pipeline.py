@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -13,15 +13,16 @@ from crisp.crop import CropConfig
 from crisp.errors import InputError, ObjectFailure
 from crisp.geometry.align import RegistrationConfig
 from crisp.model import Model
-from crisp.pipeline import estimate
+from crisp.objects import Objects
+from crisp.pipeline import estimate, process
 from crisp.refine.corrector import Corrector
+from crisp.refine.free_space import SceneEvidence
 from crisp.refine.pose_step import Se3Step
 from crisp.refine.problem import Observation, ShapeBasis, State
-from crisp.refine.search.known import KnownSearch
 from crisp.shape.mesh import MeshConfig
 from crisp.shape.sdf import AnalyticSphere, SignedDistance
 from crisp.stages import cut_all, reconstruct, register_all
-from crisp.types import Crop, Detection, Estimate, Mesh, Prediction
+from crisp.types import Detection, Prediction
 
 
 def test_all_well() -> None:
@@ -85,9 +86,34 @@ def test_nothing_to_find() -> None:
 
 def test_a_stage_that_forgets_an_object_is_an_error() -> None:
     fake = FakeStages()
-    forgetful = replace(fake.stages, register=lambda prediction, crops: fake.register(prediction, crops)[1:])
+
+    def forgetful(objects: Objects) -> Objects:
+        return objects.with_estimates(fake.register(objects).estimates[1:])
+
     with pytest.raises(ValueError, match="zip"):
-        estimate(FRAME, detections(3), forgetful)
+        estimate(FRAME, detections(3), replace(fake.stages, register=forgetful))
+
+
+def test_a_failed_object_keeps_its_slot_and_what_was_known_of_it() -> None:
+    unread = ObjectFailure("mask_unreadable", "m.png is damaged.")
+    fake = FakeStages(register={2})
+    objects = process(FRAME, [*detections(4)[:3], unread, detections(5)[4]], fake.stages)
+    assert [item.slot for item in objects.all] == [0, 1, 2, 3, 4]
+    assert objects.slots == [0, 1, 4] == [int(row) for row in objects.predicted.shape_code[:, 0]]
+    lost = objects.all[2]
+    assert lost.failure is not None and lost.failure.status == "registration_failed"
+    assert lost.crop is not None and lost.pnc is not None and lost.estimate is None
+    assert objects.all[3].failure is unread and objects.all[3].detection is None
+    assert [item.certified for item in objects.all] == [True, False, False, False, True]
+
+
+def test_what_no_stage_has_found_cannot_be_asked_for() -> None:
+    objects = Objects.of(FRAME, detections(2))
+    for ask in ("crops", "estimates", "predicted"):
+        with pytest.raises(ValueError):
+            getattr(objects, ask)
+    with pytest.raises(ValueError):
+        replace(objects, all=objects.all[::-1])
 
 
 def test_the_real_stages_keep_count_too() -> None:
@@ -95,25 +121,26 @@ def test_the_real_stages_keep_count_too() -> None:
     square[20:40, 20:40] = True
     masks = [square, np.zeros((72, 96), bool), np.ones((4, 4), bool), square]
     unread = ObjectFailure("mask_unreadable", "m.png is damaged.")
-    found = cut_all(FRAME, [*map(Detection, masks), unread], CropConfig(28, 16))
-    assert [f.status if isinstance(f, ObjectFailure) else "ok" for f in found] == [
-        "ok",
-        "mask_empty",
-        "mask_size",
-        "ok",
-        "mask_unreadable",
-    ]
-    crops = [f for f in found if isinstance(f, Crop)]
+    found = cut_all(Objects.of(FRAME, [*map(Detection, masks), unread]), CropConfig(28, 16))
+    statuses = ["ok", "mask_empty", "mask_size", "ok", "mask_unreadable"]
+    assert [r.status for r in found.results()] == statuses
     # The first object's coordinates are its points; the second's lie on one spot, where no turn is known.
-    pnc = torch.stack([crops[0].points_camera, torch.zeros_like(crops[1].points_camera)])
-    poses = register_all(Prediction(pnc, torch.full((2, 1), 0.05)), crops, RegistrationConfig())
-    assert isinstance(poses[0], Estimate) and isinstance(poses[1], ObjectFailure)
-    assert torch.allclose(poses[0].T_camera_object, torch.eye(4, dtype=torch.float64), atol=1e-5)
-    assert poses[0].inlier_share == 1.0 and poses[1].status == "registration_failed"
-    nothing = replace(poses[0], shape_code=torch.tensor([-1.0]))  # a sphere of radius -1
-    meshes = reconstruct(AnalyticSphere(0.1), [poses[0], nothing], MeshConfig(resolution=32))
-    assert isinstance(meshes[0], Mesh) and isinstance(meshes[1], ObjectFailure)
-    assert reconstruct(AnalyticSphere(0.1), [], MeshConfig()) == []
+    first, second = (crop.points_camera for crop in found.crops)
+    found = found.with_prediction(
+        Prediction(torch.stack([first, torch.zeros_like(second)]), torch.full((2, 1), 0.05))
+    )
+    found = register_all(found, RegistrationConfig())
+    assert found.slots == [0]
+    lost = found.all[3].failure
+    assert lost is not None and lost.status == "registration_failed"
+    (posed,) = found.estimates
+    assert torch.allclose(posed.T_camera_object, torch.eye(4, dtype=torch.float64), atol=1e-5)
+    assert posed.inlier_share == 1.0
+    field, config = AnalyticSphere(0.1), MeshConfig(resolution=32)
+    assert reconstruct(found, field, config).results()[0].mesh is not None
+    nothing = found.with_estimates([replace(posed, shape_code=torch.tensor([-1.0]))])  # of radius -1
+    assert reconstruct(nothing, field, config).results()[0].status == "no_surface"
+    assert reconstruct(Objects.of(FRAME, []), field, config).results() == []
 
 
 def test_the_flat_model_finds_flat_squares(flat_model: Model) -> None:
@@ -151,27 +178,35 @@ def test_whoever_calls_in_inference_mode_gets_the_same(flat_model: Model, correc
     np.testing.assert_array_equal(inside.T_camera_object, outside.T_camera_object)
 
 
-def test_a_search_is_told_what_the_camera_saw_around_the_objects(
-    flat_model: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[tuple[Observation, ShapeBasis]] = []
+@dataclass
+class Watching:
+    """A start that changes nothing and keeps what it was told."""
 
-    def watch(
-        self: KnownSearch, field: SignedDistance, observation: Observation, start: State, *, basis: ShapeBasis
+    told: list[SceneEvidence | None] = field(default_factory=list)
+
+    def __call__(
+        self,
+        field: SignedDistance,
+        observation: Observation,
+        start: State,
+        *,
+        basis: ShapeBasis,
+        scene: SceneEvidence | None = None,
     ) -> State:
-        told.append((observation, basis))
+        self.told.append(scene)
         return start
 
-    monkeypatch.setattr(KnownSearch, "__call__", watch)
+
+def test_a_search_is_told_what_the_camera_saw_around_the_objects(flat_model: Model) -> None:
+    search = Watching()
     mask = np.zeros((72, 96), bool)
     mask[10:30, 12:32] = True
-    plan = Corrector(Se3Step(), search=KnownSearch())
-    replace(flat_model, corrector=plan).estimate(FRAME, [mask])
-    ((observation, basis),) = told
-    assert observation.masks is not None and np.array_equal(observation.masks[0], mask)
-    assert observation.depth is not None and observation.depth.camera is FRAME.camera
-    np.testing.assert_array_equal(observation.depth.depth_m, FRAME.depth_m)
-    assert basis.surface is not None and len(basis.surface.valid) == len(flat_model.info.library)
+    replace(flat_model, corrector=Corrector(Se3Step(), search=search)).estimate(FRAME, [mask])
+    (scene,) = search.told
+    assert scene is not None and np.array_equal(scene.masks[0], mask)
+    assert scene.depth.camera is FRAME.camera
+    np.testing.assert_array_equal(scene.depth.depth_m, FRAME.depth_m)
+    assert scene.surfaces is not None and len(scene.surfaces.valid) == len(flat_model.info.library)
 
 
 @pytest.mark.parametrize("corrected", [True, False])

@@ -20,7 +20,7 @@ import pytest
 import tyro
 
 from crisp.cli import VERBS, main
-from crisp.cli.demo import demo_scene
+from crisp.cli.demo_scene import demo_scene
 from crisp.errors import Status
 from crisp.learn import recipe
 from crisp.output.results import object_entry

@@ -15,8 +15,9 @@ from scripts.ycb_symmetries import declared
 from crisp.certify.certificate import UNCALIBRATED
 from crisp.errors import InputError
 from crisp.geometry.points import diameter
-from crisp.model import BACKBONE, WEIGHTS, Model, load_model
+from crisp.model import BACKBONE, Model, load_model
 from crisp.shape.mesh import MeshConfig, extract_meshes
+from crisp.shipped import WEIGHTS
 from crisp.types import Mesh
 
 SYMMETRIC = {

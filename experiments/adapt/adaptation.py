@@ -20,8 +20,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from crisp.adapt.options import AdaptOptions
 from crisp.adapt.recipe import AdaptRecipe, load_adapt_recipe
-from crisp.adapt.run import AdaptOptions, adapt
+from crisp.adapt.run import adapt
 from crisp.data.bop.reader import BopDataset
 from crisp.evaluate.metrics.statistics import recall_curve
 from crisp.model import Model, load_model
@@ -122,7 +123,9 @@ def recipe_of(algorithm: str, options: argparse.Namespace) -> AdaptRecipe:
 def adapted(algorithm: str, target: BopDataset, options: argparse.Namespace) -> Model:
     """The model after the adaptation; one that was finished is kept."""
     name = f"adapted_{algorithm}" + ("_quick" if options.quick else "")
-    todo = AdaptOptions(target.root, target.split, options.weights, options.work / name)
+    todo = AdaptOptions(
+        dataset=target.root, split=target.split, weights=options.weights, out=options.work / name
+    )
     return load_model(adapt(recipe_of(algorithm, options), todo))
 
 

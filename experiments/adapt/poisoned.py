@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from crisp.adapt.run import AdaptOptions, adapt, audit_path
+from crisp.adapt.options import AdaptOptions
+from crisp.adapt.run import adapt, audit_path
 from crisp.adapt.snapshot import read_audit
 from crisp.evaluate.metrics.pose import add_s
 from crisp.evaluate.metrics.shape import sample_surface
@@ -28,9 +29,9 @@ from crisp.evaluate.metrics.statistics import auc
 from crisp.model import Model, load_model
 from crisp.pipeline import estimate
 from crisp.stages import standard_stages, without_meshes
-from crisp.synth.procedural import catalogue
-from crisp.synth.procedural import novel as strangers
-from crisp.synth.synthesise import SynthesisConfig, synthesise
+from crisp.synth.config import SynthesisConfig
+from crisp.synth.procedural import catalogue, strangers
+from crisp.synth.synthesise import synthesise
 from crisp.types import Detection, Frame
 from experiments.adapt.adaptation import recipe_of
 from experiments.support.errors import POINTS
@@ -104,7 +105,10 @@ def main() -> None:
         out = options.work / ("quick_" if options.quick else "") / poison.name.replace(" ", "_")
         root = spoilt(poison, options)
         adapted = load_model(
-            adapt(recipe_of("default", options), AdaptOptions(root, "stream", options.weights, out))
+            adapt(
+                recipe_of("default", options),
+                AdaptOptions(dataset=root, split="stream", weights=options.weights, out=out),
+            )
         )
         change = 100 * (scored(adapted, options) - before)
         claims.append(Claim(f"{poison.name}: change of it", ">= -1", change, unit="points"))

@@ -7,8 +7,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from crisp.adapt.recipe import AdaptRecipe, GuardConfig
+from crisp.synth.config import SynthesisConfig
 from crisp.synth.procedural import catalogue
-from crisp.synth.synthesise import SynthesisConfig, synthesise
+from crisp.synth.synthesise import synthesise
 
 SPLIT = "stream"
 SCENES, VIEWS, SEED, OBJECTS = 6, 2, 5101, (3, 4)

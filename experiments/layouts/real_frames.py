@@ -29,6 +29,7 @@ from crisp.data.nocs.files import CATEGORIES, SYNSETS
 from crisp.data.nocs.reader import NocsDataset
 from crisp.doctor.frames import check_files
 from crisp.doctor.sets import SetDiagnosis, check_split
+from crisp.sources.frame_files import FrameFiles
 from crisp.types import Mesh
 from experiments.support.evidence import RESULTS, Claim, write_evidence
 
@@ -185,8 +186,8 @@ def fits(data: Path, folder: Path) -> list[Claim]:
 
 def own_frame(folder: Path) -> list[Claim]:
     """A frame without intrinsics: everything else is read, and what is missing is said."""
-    files = [folder / f"0000-{name}.png" for name in ("color", "depth", "mask")]
-    diagnosis = check_files(rgb=files[0], depth=files[1], camera=None, masks=files[2:])
+    rgb, depth, mask = (folder / f"0000-{name}.png" for name in ("color", "depth", "mask"))
+    diagnosis = check_files(FrameFiles(rgb=rgb, depth=depth, masks=(mask,)))
     missing = [f for f in diagnosis.faults if "K is missing" in f.sentence]
     read = {f.check for f in diagnosis.findings if f.level == "found"}
     return [

@@ -25,6 +25,7 @@ from crisp.evaluate.conventions import CONVENTIONS, Conventions
 from crisp.evaluate.metrics import METRICS
 from crisp.evaluate.metrics.bop import THRESHOLDS
 from crisp.evaluate.metrics.metric import ObjectScore
+from crisp.evaluate.options import ScoreOptions
 from crisp.evaluate.score import score_set
 from crisp.evaluate.score_files import Scores
 from crisp.shape.mesh import write_ply
@@ -133,7 +134,11 @@ class Trial:
         content = {"model": {"name": name}, "settings": {}, "frames": frames}
         out.mkdir(parents=True, exist_ok=True)
         (out / "results.json").write_text(json.dumps(content))
-        return score_set(out, self.dataset, self.conventions, protocols=protocols)
+        return score_set(
+            ScoreOptions(out, self.dataset.root, self.dataset.split, protocols=protocols),
+            self.dataset,
+            self.conventions,
+        )
 
     def _entry(self, folder: Path, instance: Instance, *, change: Change, growth: float) -> dict[str, object]:
         model, place = self.model(instance), instance.index

@@ -37,10 +37,10 @@ from crisp.evaluate.calibrate import (
 )
 from crisp.evaluate.metrics.statistics import binomial_interval
 from crisp.model import Model, load_model
-from crisp.synth.procedural import catalogue
-from crisp.synth.procedural import novel as strangers
+from crisp.synth.config import SynthesisConfig
+from crisp.synth.procedural import catalogue, strangers
 from crisp.synth.render.looks import LookName
-from crisp.synth.synthesise import SynthesisConfig, synthesise
+from crisp.synth.synthesise import synthesise
 from crisp.types import Certificate
 from experiments.support.evidence import RESULTS, Claim, write_evidence
 

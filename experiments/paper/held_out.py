@@ -22,6 +22,7 @@ from crisp.evaluate.metrics.metric import ObjectScore
 from crisp.evaluate.metrics.pose import add_s
 from crisp.evaluate.metrics.shape import sample_surface
 from crisp.evaluate.metrics.statistics import auc, bootstrap_interval
+from crisp.evaluate.options import PredictOptions, ScoreOptions
 from crisp.evaluate.predict import predict
 from crisp.evaluate.score import score
 from crisp.geometry.pose import random_rotation
@@ -66,8 +67,8 @@ def evaluate(look: str, options: argparse.Namespace) -> tuple[list[ObjectScore],
     model = replace(load_model(options.weights), corrector=None, certificate=None)
     out = options.work / f"predictions_{split}_{model.sha256[:12]}"
     shutil.rmtree(out, ignore_errors=True)
-    predict(model, root, split, out, min_visib_fract=MIN_VISIBLE)
-    return list(score(out, root, split, progress=True).objects), dataset
+    predict(model, root, PredictOptions(split, min_visible=MIN_VISIBLE), out=out)
+    return list(score(ScoreOptions(out, root, split), progress=True).objects), dataset
 
 
 def claims_of(look: str, rows: list[ObjectScore], dataset: BopDataset) -> list[Claim]:

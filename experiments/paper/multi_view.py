@@ -30,9 +30,10 @@ from crisp.evaluate.metrics.statistics import auc, binomial_interval, bootstrap_
 from crisp.model import Model, load_model
 from crisp.output.results import described
 from crisp.progress import track
+from crisp.synth.config import SynthesisConfig
 from crisp.synth.procedural import catalogue
 from crisp.synth.render.looks import LookName
-from crisp.synth.synthesise import SynthesisConfig, synthesise
+from crisp.synth.synthesise import synthesise
 from crisp.types import Estimate, Result
 from experiments.support.errors import MESHING, Error, Truth, fall, mean_finite
 from experiments.support.evidence import RESULTS, Claim, write_evidence

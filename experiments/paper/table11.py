@@ -29,9 +29,10 @@ from crisp.evaluate.metrics.pose import add_s
 from crisp.evaluate.metrics.shape import sample_surface
 from crisp.evaluate.metrics.statistics import auc, bootstrap_interval
 from crisp.model import Model, load_model
+from crisp.objects import Objects
 from crisp.progress import track
 from crisp.stages import predict
-from crisp.types import Crop, Detection, Estimate
+from crisp.types import Detection
 from experiments.paper.sized_stages import EPS_M, ITERATIONS, POINTS, QUANTILE, RATE, ROUNDS, SizedStages
 from experiments.paper.unit_box import SizedShapes, box_diagonal_m, unit_box_store
 from experiments.support.evidence import RESULTS, Claim, write_evidence
@@ -164,11 +165,11 @@ def adapted(arm: Arm, target: BopDataset, options: argparse.Namespace) -> tuple[
     for index in track(order.tolist(), "adapting", total=len(order)):
         key = target.keys[index]
         seen = adapter.look(target.load_frame(key), target.given_masks(key))
-        alive = [item for item in seen if item.estimate is not None]
+        alive = [item for item in seen if item.found.estimate is not None]
         if alive:
             steps.append(adapter.progress.steps)
-            size.append(float(np.mean([parts.start_scale(item.estimate) for item in alive])))
-            certified.append(float(np.mean([item.certified for item in alive])))
+            size.append(float(np.mean([parts.start_scale(item.found.slot) for item in alive])))
+            certified.append(float(np.mean([item.found.certified for item in alive])))
     return replace(arm, model=adapter.model), Course(tuple(steps), tuple(size), tuple(certified))
 
 
@@ -182,26 +183,21 @@ def scores(arm: Arm, dataset: BopDataset, *, every: int) -> list[Scored]:
         labels = [item for item in dataset.instances(key) if item.visib_fract >= MIN_VISIBLE]
         detections = [Detection(dataset.mask(key, item.index)) for item in labels]
         parts = SizedStages(arm.model, arm.shapes)
-        cut = parts.stages().cut(frame, detections)
-        rows = [i for i, item in enumerate(cut) if isinstance(item, Crop)]
-        crops = [item for item in cut if isinstance(item, Crop)]
-        prediction = predict(arm.model.network, crops)
-        registered = parts.register(prediction, crops)
-        alive = [i for i, item in enumerate(registered) if isinstance(item, Estimate)]
-        starts = [item for item in registered if isinstance(item, Estimate)]
-        ends = parts.correct(starts, prediction.take(alive), [crops[i] for i in alive])
-        by_row = {rows[i]: pair for i, pair in zip(alive, zip(starts, ends, strict=True), strict=True)}
-        sizes = dict(zip(rows, parts.with_scale(prediction, crops)[1], strict=True))
-        for row, label in enumerate(labels):
+        cropped = predict(parts.stages().cut(Objects.of(frame, detections)), arm.model.network)
+        starts = parts.register(cropped)
+        ends = parts.correct(starts)
+        sizes = parts.with_scale(cropped)[1]
+        for slot, label in enumerate(labels):
             if label.object_id not in points:
                 mesh = dataset.object(label.object_id).mesh
                 points[label.object_id] = sample_surface(mesh, SAMPLES, seed=0)
             errors = [
-                add_s(points[label.object_id], item.T_camera_object.numpy(), label.T_camera_object)
-                for item in by_row.get(row, ())
+                add_s(points[label.object_id], estimate.T_camera_object.numpy(), label.T_camera_object)
+                for objects in (starts, ends)
+                if (estimate := objects.all[slot].estimate) is not None
             ]
             network, corrected = errors or [np.inf, np.inf]
-            size = sizes.get(row, np.nan) * arm.true_ratio(label.object_id)
+            size = sizes.get(slot, np.nan) * arm.true_ratio(label.object_id)
             found.append(Scored(key.frame_id, float(network), float(corrected), float(size)))
     return found
 

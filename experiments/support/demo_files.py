@@ -10,13 +10,14 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from crisp.demo import OBJECTS, demo_scene
 from PIL import Image
 
 SEED = 3
 
 
 def main() -> None:
+    from crisp.demo import OBJECTS, demo_scene  # of the older checkout; the newer one has it elsewhere
+
     folder = Path(sys.argv[1])
     scene = demo_scene(seed=SEED, objects=OBJECTS, look_name="clean")
     frame = scene.frame

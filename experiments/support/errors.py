@@ -15,11 +15,12 @@ from crisp.evaluate.metrics.pose import add_s, rotation_error_deg
 from crisp.evaluate.metrics.shape import SurfaceSample, chamfer_l1, normalised_error, sample_surface
 from crisp.evaluate.metrics.statistics import auc, bootstrap_interval
 from crisp.model import Model
+from crisp.objects import Objects
 from crisp.progress import track
 from crisp.refine.corrector import Corrector
 from crisp.shape.mesh import MeshConfig
 from crisp.stages import correct_all, cut_all, predict, reconstruct, register_all
-from crisp.types import Crop, Detection, Estimate, Mesh
+from crisp.types import Detection, Estimate, Mesh
 from experiments.support.evidence import Claim
 from experiments.support.rendered_sets import MIN_VISIBLE
 
@@ -116,28 +117,19 @@ def _frame(
     frame = dataset.load_frame(key)
     labels = [item for item in dataset.instances(key) if item.visib_fract >= MIN_VISIBLE]
     detections = [Detection(dataset.mask(key, item.index)) for item in labels]
-    cut = cut_all(frame, detections, model.settings.crop)
-    places = [i for i, item in enumerate(cut) if isinstance(item, Crop)]
-    crops = [item for item in cut if isinstance(item, Crop)]
-    prediction = predict(model.network, crops)
-    registered = register_all(prediction, crops, model.registration)
-    alive = [i for i, item in enumerate(registered) if isinstance(item, Estimate)]
-    starts = [item for item in registered if isinstance(item, Estimate)]
-    seen = prediction.take(alive), [crops[i] for i in alive]
+    objects = cut_all(Objects.of(frame, detections), model.settings.crop)
+    starts = register_all(predict(objects, model.network), model.registration)
     errors: dict[str, list[Error]] = {}
     for name, corrector in ways.items():
         settings = replace(model.settings, corrector=corrector)
-        ends = correct_all(model.network.decoder, starts, seen, shapes=model.known_shapes, settings=settings)
-        meshes = reconstruct(model.network.decoder, ends, MESHING)
-        by_place = {places[i]: (e, m) for i, e, m in zip(alive, ends, meshes, strict=True)}
+        ends = correct_all(starts, model.network.decoder, shapes=model.known_shapes, settings=settings)
+        meshed = reconstruct(ends, model.network.decoder, MESHING)
         errors[name] = []
-        for place, label in enumerate(labels):
+        for found, label in zip(meshed.all, labels, strict=True):
             if label.object_id not in truths:
                 truths[label.object_id] = Truth.of(dataset, label.object_id)
             truth = truths[label.object_id]
-            estimate, mesh = by_place.get(place, (None, None))
-            mesh = mesh if isinstance(mesh, Mesh) else None
-            errors[name].append(truth.error(key.frame_id, estimate, mesh, label.T_camera_object))
+            errors[name].append(truth.error(key.frame_id, found.estimate, found.mesh, label.T_camera_object))
     return errors
 
 

@@ -10,8 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from crisp.data.bop.reader import BopDataset
+from crisp.synth.config import SynthesisConfig
 from crisp.synth.procedural import catalogue
-from crisp.synth.synthesise import SynthesisConfig, synthesise
+from crisp.synth.synthesise import synthesise
 
 MIN_VISIBLE = 0.7
 SEEDS = {"clean": 2001, "hard": 2002}

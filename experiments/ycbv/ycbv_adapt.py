@@ -18,8 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
+from crisp.adapt.options import AdaptOptions
 from crisp.adapt.recipe import AdaptRecipe, load_adapt_recipe
-from crisp.adapt.run import AdaptOptions, adapt, audit_path
+from crisp.adapt.run import adapt, audit_path
 from crisp.adapt.snapshot import read_audit
 from crisp.data.bop.reader import BopDataset
 from crisp.model import load_model
@@ -116,7 +117,13 @@ def adaptation(dataset: BopDataset, options: argparse.Namespace) -> Path:
 def adapted(dataset: BopDataset, options: argparse.Namespace) -> Path:
     """The checkpoint after the adaptation; one that was finished is kept."""
     out = adaptation(dataset, options)
-    todo = AdaptOptions(dataset.root, dataset.split, options.weights, out, frames=most_frames(options))
+    todo = AdaptOptions(
+        dataset=dataset.root,
+        split=dataset.split,
+        weights=options.weights,
+        out=out,
+        frames=most_frames(options),
+    )
     return adapt(recipe_of(options), todo)
 
 

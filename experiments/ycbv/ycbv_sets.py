@@ -22,6 +22,7 @@ from crisp.data.bop.reader import BopDataset, FrameKey
 from crisp.data.dataset import Instance
 from crisp.errors import InputError
 from crisp.evaluate.metrics.metric import ObjectScore
+from crisp.evaluate.options import PredictOptions, ScoreOptions
 from crisp.evaluate.predict import predict
 from crisp.evaluate.score import score
 from crisp.model import Model
@@ -173,8 +174,10 @@ def scored(
     key = digest_of(model.sha256, described(changed.settings), frames, LEAST_VISIBLE)
     folder = work / f"predictions_{dataset.split}_{correct}_{key}"
     root, split = dataset.root, dataset.split
-    predict(changed, root, split, folder, most_frames=most_frames, min_visib_fract=LEAST_VISIBLE)
-    found = score(folder, root, split, protocols=PROTOCOLS, predicted_frames_only=True, progress=True)
+    predict(changed, root, PredictOptions(split, frames=most_frames, min_visible=LEAST_VISIBLE), out=folder)
+    found = score(
+        ScoreOptions(folder, root, split, protocols=PROTOCOLS, predicted_frames_only=True), progress=True
+    )
     labels = {
         (frame["frame_id"], entry["detection"]): entry["label"]
         for frame in read_json(folder / "results.json")["frames"]

@@ -143,6 +143,4 @@ def crop(
         points_camera=torch.from_numpy(points * valid[..., None]),
         valid=torch.from_numpy(valid),
         box_px=tight_box(mask),
-        frame=frame,
-        mask=mask,
     )

@@ -34,6 +34,28 @@ def naming(source: str) -> Iterator[None]:
         raise InputError(f"{source}: {error}") from error
 
 
+class MissingExtraError(InputError):
+    """A part of the package that has to be installed first."""
+
+
+@contextmanager
+def needing(extra: str) -> Iterator[None]:
+    """Around imports of packages that come with an extra of this package.
+
+    Args:
+        extra: its name, such as "synth".
+
+    Raises:
+        MissingExtraError: one of them is not installed; the sentence says how to get it.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(
+            f'this needs the package {error.name}: pip install "crisp-pose[{extra}]".'
+        ) from error
+
+
 class ObjectFailure(Exception):
     """One object of a frame cannot be estimated; its siblings go on.
 

@@ -26,13 +26,12 @@ from crisp.refine.active_shape import ActiveShapes
 from crisp.refine.corrector import Corrector
 from crisp.refine.recipes import load_correction
 from crisp.shape.mesh import MeshConfig
+from crisp.shipped import BUNDLED, WEIGHTS, correction_names
 from crisp.stages import StageSettings, correct_all, detections_of, standard_stages
 from crisp.tracking.pool import fingerprint
 from crisp.tracking.tracker import Tracker, TrackingConfig
 from crisp.types import Detection, Frame, Result
 
-WEIGHTS = Path(__file__).parent / "weights"
-BUNDLED = {"bundled": "small", "small": "small", "ycbv-small": "ycbv-small"}
 BACKBONE = WEIGHTS / "backbone" / "dinov2-small-int8.safetensors"
 
 
@@ -72,11 +71,10 @@ class Model:
                 f"the checkpoint {self.name} has no shape library, which the corrector needs: finish its "
                 "training, or switch the corrector off (--correct none)."
             )
-        search = None if self.corrector is None else self.corrector.search
         return ActiveShapes.of(
             self.network.decoder,
             self.info.library.codes.to(self.device),
-            surface=search is not None and search.outside_m > 0,
+            surfaces=self.corrector is not None and self.corrector.search is not None,
         )
 
     @property
@@ -113,11 +111,11 @@ class Model:
         decoder, shapes, settings = self.network.decoder, self.known_shapes, self.settings
         return Tracker(
             self._stages(shapes),
-            lambda estimates, seen, pool_of: correct_all(
-                decoder, estimates, seen, shapes=shapes, settings=settings, pool_of=pool_of
+            lambda objects, pool_of: correct_all(
+                objects, decoder, shapes=shapes, settings=settings, pool_of=pool_of
             ),
             decoder=decoder,
-            weights=self._heads_fingerprint,
+            weights=self.heads_fingerprint,
             config=config,
         )
 
@@ -134,14 +132,17 @@ class Model:
         """
         if name == "none":
             return replace(self, corrector=None, certificate=None)
+        if not name.endswith(".toml") and name not in correction_names():
+            names = ", ".join(correction_names())
+            raise InputError(f"there is no correction setting '{name}': give a .toml file or one of {names}.")
         corrector, certificate = load_correction(own_correction(self.info) if name == "own" else name)
         return replace(self, corrector=corrector, certificate=certificate or self.certificate)
 
     def _stages(self, shapes: ActiveShapes | None) -> Stages:
         return standard_stages(self.network, shapes, self.settings, library=self.info.library)
 
-    def _heads_fingerprint(self) -> str:
-        """Of what makes shapes and object frames, as it is now; the backbone is frozen."""
+    def heads_fingerprint(self) -> str:
+        """Of the weights that make shapes and object frames, as they are now; the backbone is frozen."""
         weights = self.network.state_dict()
         return fingerprint({k: v for k, v in weights.items() if not k.startswith("backbone.")})
 

@@ -1,4 +1,4 @@
-"""The method's figure: from one frame and its detections to a result for each of them, in order.
+"""The method's figure: from one frame and its detections to a result for each of them.
 
 A variation (another registration, another corrector, none) is another stage handed in, never a mode.
 `crisp.stages` has the standard ones.
@@ -14,117 +14,64 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from crisp.errors import ObjectFailure
-from crisp.geometry.points import diameter
-from crisp.types import Certificate, Crop, Detection, Estimate, Frame, Mesh, Prediction, Result
+from crisp.objects import Objects
+from crisp.types import Detection, Frame, Result
+
+Stage = Callable[[Objects], Objects]
+"""Takes the objects of a frame with what is known of them, and gives them back with more."""
 
 
 @dataclass(frozen=True)
 class Stages:
-    """The parts that `estimate` is made of; each takes all objects of a frame at once.
+    """The parts that `process` is made of, in order; each sees all objects of a frame that are still alive.
 
-    `correct` and `certify` answer for every object that reaches them: an estimate that cannot be corrected
-    stays as it was, one that cannot be trusted gets a certificate that says so. `name` says which known
-    object each is, as far as it can; without it nothing is named.
+    Args:
+        cut: gives crops, or says why there is none.
+        predict: gives the network's prediction.
+        register: gives estimates, or says why there is none.
+        correct: gives other estimates; one that cannot be corrected stays as it was.
+        certify: gives certificates; an estimate that cannot be trusted gets one that says so.
+        reconstruct: gives meshes, or says why there is none.
+        name: says which known object each is, as far as it can; without it nothing is named.
     """
 
-    cut: Callable[[Frame, Sequence[Detection | ObjectFailure]], list[Crop | ObjectFailure]]
-    predict: Callable[[Sequence[Crop]], Prediction]
-    register: Callable[[Prediction, Sequence[Crop]], list[Estimate | ObjectFailure]]
-    correct: Callable[[Sequence[Estimate], Prediction, Sequence[Crop]], list[Estimate]]
-    certify: Callable[[Sequence[Estimate], Frame, Sequence[Detection]], list[Certificate | None]]
-    reconstruct: Callable[[Sequence[Estimate]], list[Mesh | ObjectFailure]]
-    name: Callable[[Sequence[Estimate], Sequence[Certificate | None]], list[str | None]] = (
-        lambda estimates, certificates: [None] * len(estimates)
-    )
+    cut: Stage
+    predict: Stage
+    register: Stage
+    correct: Stage
+    certify: Stage
+    reconstruct: Stage
+    name: Stage = lambda objects: objects
 
 
 def estimate(frame: Frame, detections: Sequence[Detection | ObjectFailure], stages: Stages) -> list[Result]:
-    """One result per detection, in order, never fewer; a failed object does not touch its siblings.
+    """One result per detection, in order, never fewer; a failed object does not touch the others.
 
     A detection may have failed before it came here, because its mask could not be read.
     """
+    return process(frame, detections, stages).results()
+
+
+def process(frame: Frame, detections: Sequence[Detection | ObjectFailure], stages: Stages) -> Objects:
+    """As `estimate`, with all that the stages found."""
     clock = Clock()
-    board = _Board(detections)
+    objects = Objects.of(frame, detections)
     with clock.time("crop"):
-        crops = board.keep(stages.cut(frame, detections))
-    cropped = len(crops)
-    if crops:
+        objects = stages.cut(objects)
+    count = len(objects.alive)
+    if count:
         with clock.time("network"):
-            prediction = stages.predict(crops)
-        board.seen(crops, prediction)
+            objects = stages.predict(objects)
         with clock.time("register"):
-            estimates = board.keep(stages.register(prediction, crops))
-        prediction, crops = prediction.take(board.kept), [crops[i] for i in board.kept]
+            objects = stages.register(objects)
         with clock.time("correct"):
-            estimates = stages.correct(estimates, prediction, crops)
+            objects = stages.correct(objects)
         with clock.time("certify"):
-            certificates = stages.certify(estimates, frame, board.detections())
-        board.posed(estimates, certificates, names=stages.name(estimates, certificates))
+            objects = stages.certify(objects)
+        objects = stages.name(objects)
         with clock.time("mesh"):
-            meshes = board.keep(stages.reconstruct(estimates))
-        board.shaped(meshes)
-    return board.results(clock.ms_per_object(cropped))
-
-
-class _Board:
-    """Results under way. `keep` takes a stage's outputs for the objects still alive and drops the failed."""
-
-    def __init__(self, detections: Sequence[Detection | ObjectFailure]) -> None:
-        self._detections = detections
-        self._alive = list(range(len(detections)))
-        self._results = [Result(status="ok") for _ in detections]
-        self.kept: list[int] = []  # places of the objects alive in the list that `keep` saw last
-
-    def keep(self, outputs: Sequence[object]) -> list:
-        kept = []
-        self.kept, alive = [], []
-        for place, (slot, output) in enumerate(zip(self._alive, outputs, strict=True)):
-            if isinstance(output, ObjectFailure):
-                self._set(slot, status=output.status, message=output.message)
-            else:
-                kept.append(output)
-                self.kept.append(place)
-                alive.append(slot)
-        self._alive = alive
-        return kept
-
-    def detections(self) -> list[Detection]:
-        """Of the objects still alive."""
-        chosen = [self._detections[slot] for slot in self._alive]
-        return [item for item in chosen if isinstance(item, Detection)]
-
-    def seen(self, crops: Sequence[Crop], prediction: Prediction) -> None:
-        for slot, seen, pnc in zip(self._alive, crops, prediction.pnc, strict=True):
-            self._set(slot, box_px=seen.box_px, pnc=pnc.cpu().numpy(), valid=seen.valid.numpy())
-
-    def posed(
-        self,
-        estimates: Sequence[Estimate],
-        certificates: Sequence[Certificate | None],
-        *,
-        names: Sequence[str | None],
-    ) -> None:
-        rows = zip(self._alive, estimates, certificates, names, strict=True)
-        for slot, found, certificate, name in rows:
-            self._set(
-                slot,
-                label=name,
-                T_camera_object=found.T_camera_object.cpu().numpy(),
-                shape_code=found.shape_code.cpu().numpy(),
-                inlier_share=found.inlier_share,
-                correction=found.correction,
-                certificate=certificate,
-            )
-
-    def shaped(self, meshes: Sequence[Mesh]) -> None:
-        for slot, mesh in zip(self._alive, meshes, strict=True):
-            self._set(slot, mesh=mesh, diameter_m=diameter(mesh.vertices))
-
-    def results(self, timing_ms: dict[str, float]) -> list[Result]:
-        return [replace(result, timing_ms=timing_ms) for result in self._results]
-
-    def _set(self, slot: int, **values: object) -> None:
-        self._results[slot] = replace(self._results[slot], **values)  # type: ignore[arg-type]
+            objects = stages.reconstruct(objects)
+    return replace(objects, timing_ms=clock.ms_per_object(count))
 
 
 @dataclass

@@ -15,18 +15,19 @@ from crisp.crop import CropConfig, crop
 from crisp.errors import InputError, ObjectFailure
 from crisp.geometry.align import RegistrationConfig, register
 from crisp.networks.model import CrispNetwork
+from crisp.objects import Objects
 from crisp.pipeline import Stages
 from crisp.refine.active_shape import ActiveShapes, shape_gram
 from crisp.refine.corrector import Correction, Corrector
-from crisp.refine.free_space import DepthMap
+from crisp.refine.free_space import DepthMap, SceneEvidence
 from crisp.refine.problem import Observation, PooledPoints, ShapeBasis, State, fewer_points, with_pool
 from crisp.shape.library import ShapeLibrary, name_all
 from crisp.shape.mesh import MeshConfig, extract_meshes
 from crisp.shape.sdf import SignedDistance
-from crisp.types import Certificate, CorrectionSummary, Crop, Detection, Estimate, Frame, Mesh, Prediction
+from crisp.types import CorrectionSummary, Crop, Detection, Estimate, Frame
 
-PoolOf = Callable[[Sequence[Estimate], ShapeBasis], PooledPoints | None]
-"""What other frames saw of the objects of this one: a row for each estimate, None where there is nothing."""
+PoolOf = Callable[[Objects, ShapeBasis], PooledPoints | None]
+"""What other frames saw of the objects of this one: a row for each one alive, None where there is nothing."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +66,13 @@ def standard_stages(
     """
     decoder = network.decoder
     return Stages(
-        cut=lambda frame, detections: cut_all(frame, detections, settings.crop),
-        predict=lambda crops: predict(network, crops),
-        register=lambda prediction, crops: register_all(prediction, crops, settings.registration),
-        correct=lambda estimates, prediction, crops: correct_all(
-            decoder, estimates, (prediction, crops), shapes=shapes, settings=settings
-        ),
-        certify=lambda estimates, frame, detections: certify_all(
-            decoder, estimates, (frame, detections), config=settings.certificate
-        ),
-        reconstruct=lambda estimates: reconstruct(decoder, estimates, settings.meshing),
-        name=lambda estimates, certificates: name_all(estimates, library, certificates),
+        cut=lambda objects: cut_all(objects, settings.crop),
+        predict=lambda objects: predict(objects, network),
+        register=lambda objects: register_all(objects, settings.registration),
+        correct=lambda objects: correct_all(objects, decoder, shapes=shapes, settings=settings),
+        certify=lambda objects: certify_all(objects, decoder, settings.certificate),
+        reconstruct=lambda objects: reconstruct(objects, decoder, settings.meshing),
+        name=lambda objects: objects.with_names(name_all(objects.estimates, library, objects.certificates)),
     )
 
 
@@ -98,57 +95,48 @@ def _boolean(mask: np.ndarray) -> np.ndarray:
 
 def without_meshes(stages: Stages) -> Stages:
     """The same but for meshes, which cost more than all else: every object ends with "no_surface"."""
-
-    def none(estimates: Sequence[Estimate]) -> list[Mesh | ObjectFailure]:
-        return [ObjectFailure("no_surface", "no mesh was asked for.")] * len(estimates)
-
-    return replace(stages, reconstruct=none)
+    none = ObjectFailure("no_surface", "no mesh was asked for.")
+    return replace(stages, reconstruct=lambda objects: objects.with_meshes([none] * len(objects.alive)))
 
 
-def cut_all(
-    frame: Frame, detections: Sequence[Detection | ObjectFailure], config: CropConfig
-) -> list[Crop | ObjectFailure]:
-    """A crop for each detection, or why there is none."""
+def cut_all(objects: Objects, config: CropConfig) -> Objects:
+    """A crop for each object, or why there is none."""
+    frame = objects.frame
     crops: list[Crop | ObjectFailure] = []
-    for detection in detections:
-        if isinstance(detection, ObjectFailure):
-            crops.append(detection)
-            continue
+    for detection in objects.detections:
         try:
             crops.append(crop(frame, detection, config, points_camera=frame.points_camera))
         except ObjectFailure as failure:
             crops.append(failure)
-    return crops
+    return objects.with_crops(crops)
 
 
 @torch.inference_mode()
-def predict(network: CrispNetwork, crops: Sequence[Crop]) -> Prediction:
+def predict(objects: Objects, network: CrispNetwork) -> Objects:
     """The network on all crops of a frame in one batch."""
     device = next(network.shape_head.parameters()).device
-    return network(torch.stack([crop.image for crop in crops]).to(device))
+    return objects.with_prediction(network(torch.stack([crop.image for crop in objects.crops]).to(device)))
 
 
-def register_all(
-    prediction: Prediction, crops: Sequence[Crop], config: RegistrationConfig
-) -> list[Estimate | ObjectFailure]:
+def register_all(objects: Objects, config: RegistrationConfig) -> Objects:
     """Poses of all objects in one batch of hypotheses (method, section 3)."""
-    device = prediction.pnc.device
-    points, valid = _measured(crops, device)
+    prediction = objects.predicted
+    points, valid = _measured(objects.crops, prediction.pnc.device)
     found = register(prediction.pnc.flatten(1, 2), points, valid, config)
     estimates: list[Estimate | ObjectFailure] = []
-    for i in range(len(crops)):
+    for i in range(len(points)):
         if not found.ok[i]:
             sentence = "no rigid motion takes the predicted coordinates to the measured points."
             estimates.append(ObjectFailure("registration_failed", sentence))
             continue
         T = found.T_camera_object[i].double()
         estimates.append(Estimate(T, prediction.shape_code[i], float(found.inlier_share[i])))
-    return estimates
+    return objects.with_estimates(estimates)
 
 
 @dataclass(frozen=True, eq=False)
 class Aligned:
-    """Predicted coordinates and measured points of the objects that have a pose, row by row.
+    """Predicted coordinates and measured points of the objects alive, row by row.
 
     Args:
         pnc: (B, N, 3) metres, as the network said.
@@ -161,13 +149,11 @@ class Aligned:
     network_code: Tensor
 
     @classmethod
-    def of(cls, prediction: Prediction, crops: Sequence[Crop]) -> Aligned:
+    def of(cls, objects: Objects) -> Aligned:
+        prediction = objects.predicted
         # What was predicted in inference mode cannot take part in a gradient; a copy can.
         pnc, code = prediction.pnc.flatten(1, 2).clone(), prediction.shape_code.clone()
-        points, valid = _measured(crops, pnc.device)
-        frame = crops[0].frame  # all of these are from one
-        depth = None if frame is None else _depth_of(frame)
-        return cls(pnc, Observation(points, valid, depth, _masks(crops)), code)
+        return cls(pnc, Observation(*_measured(objects.crops, pnc.device)), code)
 
     def thinned(self, count: int) -> Aligned:
         """At most `count` points per object, evenly spaced among the valid ones."""
@@ -175,62 +161,65 @@ class Aligned:
         return Aligned(pnc, few, self.network_code)
 
 
-def _depth_of(frame: Frame) -> DepthMap:
-    return DepthMap(torch.from_numpy(frame.depth_m), frame.camera)
-
-
-def _masks(crops: Sequence[Crop]) -> Tensor | None:
-    masks = [torch.from_numpy(crop.mask) for crop in crops if crop.mask is not None]
-    return torch.stack(masks) if len(masks) == len(crops) else None
-
-
 def _measured(crops: Sequence[Crop], device: torch.device) -> tuple[Tensor, Tensor]:
     points = torch.stack([crop.points_camera for crop in crops]).flatten(1, 2).to(device)
     return points, torch.stack([crop.valid for crop in crops]).flatten(1, 2).to(device)
 
 
+def _depth_of(frame: Frame) -> DepthMap:
+    return DepthMap(torch.from_numpy(frame.depth_m), frame.camera)
+
+
+def _evidence(objects: Objects, shapes: ActiveShapes) -> SceneEvidence:
+    masks = torch.stack([torch.from_numpy(detection.mask) for detection in objects.detections])
+    return SceneEvidence(_depth_of(objects.frame), masks, shapes.surfaces)
+
+
 def correct_all(
+    objects: Objects,
     decoder: SignedDistance,
-    estimates: Sequence[Estimate],
-    seen: tuple[Prediction, Sequence[Crop]],
     *,
     shapes: ActiveShapes | None,
     settings: StageSettings,
-    pool_of: PoolOf = lambda estimates, basis: None,
-) -> list[Estimate]:
+    pool_of: PoolOf = lambda objects, basis: None,
+) -> Objects:
     """All objects of a frame corrected in one batch (method, section 4); as they are without a corrector.
 
     Args:
         pool_of: points of the same objects from other frames, asked for once the basis is known (Remark 3).
     """
-    if settings.corrector is None or shapes is None or not estimates:
-        return list(estimates)
-    aligned = Aligned.of(*seen).thinned(settings.correction_points)
-    T = torch.stack([item.T_camera_object for item in estimates])
+    if settings.corrector is None or shapes is None or not objects.alive:
+        return objects
+    aligned = Aligned.of(objects).thinned(settings.correction_points)
+    T = torch.stack([item.T_camera_object for item in objects.estimates])
     start = State(aligned.pnc, T, aligned.network_code)
     basis = shapes.basis(decoder, aligned.network_code)
-    pool = pool_of(estimates, basis)
-    found = settings.corrector(decoder, aligned.observation, start, basis=basis, pool=pool)
-    seen_points = with_pool(found.state.pnc, aligned.observation.valid, pool)
-    unique = _uniqueness(decoder, found, seen_points, basis)
-    return [
-        replace(
-            item,
-            T_camera_object=found.state.T_camera_object[i].double(),
-            shape_code=found.state.shape_code[i],
-            correction=_summary(found, i, start=item, unique=unique),
-        )
-        for i, item in enumerate(estimates)
-    ]
+    pool = pool_of(objects, basis)
+    found = settings.corrector(
+        decoder, aligned.observation, start, basis=basis, pool=pool, scene=_evidence(objects, shapes)
+    )
+    points, valid = with_pool(found.state.pnc, aligned.observation.valid, pool)
+    unique = _uniqueness(decoder, found, (points, valid), basis)
+    return objects.with_estimates(
+        [
+            replace(
+                item,
+                T_camera_object=found.state.T_camera_object[i].double(),
+                shape_code=found.state.shape_code[i],
+                correction=_summary(found, i, start=item, unique=unique),
+            )
+            for i, item in enumerate(objects.estimates)
+        ]
+    )
 
 
 def _uniqueness(
-    decoder: SignedDistance, found: Correction, seen: tuple[Tensor, Tensor], basis: ShapeBasis
+    decoder: SignedDistance, found: Correction, points: tuple[Tensor, Tensor], basis: ShapeBasis
 ) -> Uniqueness:
     """The degeneracy figures at the points that the corrector ended with, all frames' (section 5)."""
     gram = found.gram
     if gram is None:
-        gram = shape_gram(decoder, *seen, basis=basis)
+        gram = shape_gram(decoder, *points, basis=basis)
     figures = degeneracy(gram)
     return Uniqueness(figures.lambda_min, figures.mu)
 
@@ -249,34 +238,27 @@ def _summary(found: Correction, i: int, *, start: Estimate, unique: Uniqueness) 
     )
 
 
-def certify_all(
-    decoder: SignedDistance,
-    estimates: Sequence[Estimate],
-    seen: tuple[Frame, Sequence[Detection]],
-    *,
-    config: CertificateConfig | None,
-) -> list[Certificate | None]:
+def certify_all(objects: Objects, decoder: SignedDistance, config: CertificateConfig | None) -> Objects:
     """A verdict on each estimate, from all measured pixels of its mask (method, section 6)."""
-    if config is None or not estimates:
-        return [None] * len(estimates)
-    frame, detections = seen
+    if config is None or not objects.alive:
+        return objects
+    estimates = objects.estimates
     device = estimates[0].shape_code.device
-    pixels = observe_pixels(frame, [detection.mask for detection in detections])
+    pixels = observe_pixels(objects.frame, [detection.mask for detection in objects.detections])
     pixels = Observation(pixels.points_camera.to(device), pixels.valid.to(device))
-    sight = Sight(pixels, _depth_of(frame))
+    sight = Sight(pixels, _depth_of(objects.frame))
     known = [item.correction for item in estimates if item.correction is not None]
     unique = None
     if len(known) == len(estimates):
         lambda_min, mu = (torch.tensor([getattr(c, name) for c in known]) for name in ("lambda_min", "mu"))
         unique = Uniqueness(lambda_min, mu)
-    return list(certify(decoder, estimates, sight, config=config, uniqueness=unique))
+    return objects.with_certificates(certify(decoder, estimates, sight, config=config, uniqueness=unique))
 
 
 @torch.inference_mode()
-def reconstruct(
-    decoder: SignedDistance, estimates: Sequence[Estimate], config: MeshConfig
-) -> list[Mesh | ObjectFailure]:
+def reconstruct(objects: Objects, decoder: SignedDistance, config: MeshConfig) -> Objects:
     """Meshes of all objects; no zero crossing is a failure, never a made-up surface."""
-    if not estimates:
-        return []
-    return extract_meshes(decoder, torch.stack([e.shape_code for e in estimates]), config)
+    if not objects.alive:
+        return objects
+    codes = torch.stack([item.shape_code for item in objects.estimates])
+    return objects.with_meshes(extract_meshes(decoder, codes, config))

@@ -116,15 +116,12 @@ class Crop:
         points_camera: (G, G, 3) float32 metres, sampled with nearest neighbour on the PNC grid.
         valid: (G, G) bool: on the mask and measured.
         box_px: left, top, right, bottom of the tight box (right and bottom exclusive).
-        frame, mask: that it was cut from, and its visible pixels there, (H, W); None if not known.
     """
 
     image: Float[Tensor, "3 s s"]
     points_camera: Float[Tensor, "g g 3"]
     valid: Bool[Tensor, "g g"]
     box_px: tuple[int, int, int, int]
-    frame: Frame | None = None
-    mask: Bool[np.ndarray, "h w"] | None = None
 
     def __post_init__(self) -> None:
         image, points, valid = self.image, self.points_camera, self.valid

@@ -14,8 +14,9 @@ import pytest
 from detections_file import true_detections, write_detections
 from replicas import write_nocs, write_spe3r
 
+from crisp.adapt.options import AdaptOptions
 from crisp.adapt.recipe import AdaptRecipe
-from crisp.adapt.run import AdaptOptions, adapt, audit_path
+from crisp.adapt.run import adapt, audit_path
 from crisp.adapt.snapshot import read_audit
 from crisp.data.layouts import open_dataset
 from crisp.data.nocs.reader import NocsDataset
@@ -42,7 +43,9 @@ def run_on(flat_checkpoint: Path, recipe: AdaptRecipe) -> Run:
     recipe = replace(recipe, passes=1, batch=1, guard=guard)
 
     def run(root: Path, split: str, out: Path, **options: object) -> Path:
-        adapt(recipe, AdaptOptions(root, split, str(flat_checkpoint), out, **options))  # type: ignore[arg-type]
+        adapt(
+            recipe, AdaptOptions(dataset=root, split=split, weights=str(flat_checkpoint), out=out, **options)
+        )  # type: ignore[arg-type]
         return out
 
     return run

@@ -12,9 +12,9 @@ import pytest
 from safetensors.torch import load_file
 
 from crisp.adapt import run
-from crisp.adapt.options import claim
+from crisp.adapt.options import AdaptOptions, claim
 from crisp.adapt.recipe import AdaptRecipe
-from crisp.adapt.run import AdaptOptions, adapt, audit_path
+from crisp.adapt.run import adapt, audit_path
 from crisp.adapt.snapshot import read_audit
 from crisp.certify.certificate import CertificateConfig
 from crisp.data.bop.reader import BopDataset
@@ -23,7 +23,9 @@ from crisp.model import load_model
 
 
 def options(root: Path, weights: Path, out: Path) -> AdaptOptions:
-    return AdaptOptions(root, "train", str(weights), out, frames=4, snapshot_every=2)
+    return AdaptOptions(
+        dataset=root, split="train", weights=str(weights), out=out, frames=4, snapshot_every=2
+    )
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +168,12 @@ def test_masks_are_found_by_their_names(bop_root: Path) -> None:
 
 def test_bad_options(bop_root: Path, recipe: AdaptRecipe, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="processes"):
-        adapt(recipe, AdaptOptions(bop_root, "train", "bundled", tmp_path / "run", processes=0))
+        adapt(
+            recipe,
+            AdaptOptions(
+                dataset=bop_root, split="train", weights="bundled", out=tmp_path / "run", processes=0
+            ),
+        )
 
 
 def test_the_log_is_json_throughout(unbroken: Path) -> None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
 from crisp.crop import CropConfig
-from crisp.errors import ObjectFailure
 from crisp.geometry.camera import Camera
 from crisp.model import Model
+from crisp.objects import Objects
 from crisp.pipeline import Stages
-from crisp.stages import cut_all
-from crisp.types import Certificate, CorrectionSummary, Crop, Detection, Estimate, Frame, Mesh, Prediction
+from crisp.stages import cut_all, predict
+from crisp.types import Certificate, CorrectionSummary, Estimate, Frame, Mesh
 
 CAMERA = Camera(np.array([[60.0, 0, 32], [0, 60.0, 24], [0, 0, 1]]), width=64, height=48)
 TRIANGLE = Mesh(np.array([[0.0, 0, 0], [0.1, 0, 0], [0, 0.2, 0]]), np.array([[0, 1, 2]]))
@@ -57,36 +57,34 @@ class Told:
     def stages(self, model: Model) -> Stages:
         config = CropConfig(image_px=model.network.config.image_px, pnc_px=model.network.config.pnc_px)
         return Stages(
-            cut=lambda frame, detections: cut_all(frame, detections, config),
-            predict=lambda crops: model.network(torch.stack([crop.image for crop in crops])),
+            cut=lambda objects: cut_all(objects, config),
+            predict=lambda objects: predict(objects, model.network),
             register=self.register,
             correct=self.correct,
             certify=self.certify,
-            reconstruct=lambda estimates: [TRIANGLE] * len(estimates),
+            reconstruct=lambda objects: objects.with_meshes([TRIANGLE] * len(objects.alive)),
         )
 
-    def register(self, prediction: Prediction, crops: Sequence[Crop]) -> list[Estimate | ObjectFailure]:
+    def register(self, objects: Objects) -> Objects:
         pose = torch.eye(4, dtype=torch.float64)
         pose[2, 3] = 0.5
-        return [Estimate(pose.clone(), code, 0.9) for code in prediction.shape_code]
+        codes = objects.predicted.shape_code
+        return objects.with_estimates([Estimate(pose.clone(), code, 0.9) for code in codes])
 
-    def correct(
-        self, estimates: Sequence[Estimate], prediction: Prediction, crops: Sequence[Crop]
-    ) -> list[Estimate]:
+    def correct(self, objects: Objects) -> Objects:
         moved = []
-        for item in estimates:
+        for item in objects.estimates:
             residual = self.residual_m(float((item.shape_code - self.code).abs().mean()))
             pose = item.T_camera_object.numpy()
-            said = CorrectionSummary(
+            summary = CorrectionSummary(
                 "converged", "done.", 1, residual, 0.001, pose, item.shape_code.numpy(), 0.1, 1.0
             )
-            moved.append(replace(item, shape_code=self.code.clone(), correction=said))
-        return moved
+            moved.append(replace(item, shape_code=self.code.clone(), correction=summary))
+        return objects.with_estimates(moved)
 
-    def certify(
-        self, estimates: Sequence[Estimate], frame: Frame, detections: Sequence[Detection]
-    ) -> list[Certificate | None]:
-        self.looks.append(frame.frame_id)
-        yes = self.certified(frame)
+    def certify(self, objects: Objects) -> Objects:
+        self.looks.append(objects.frame.frame_id)
+        yes = self.certified(objects.frame)
         reasons = () if yes else ("it is black.",)
-        return [Certificate(yes, 0.001, 0.01, 0.98, 99, 1.0, reasons=reasons) for _ in estimates]
+        verdict = Certificate(yes, 0.001, 0.01, 0.98, 99, 1.0, reasons=reasons)
+        return objects.with_certificates([verdict] * len(objects.alive))

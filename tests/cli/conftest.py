@@ -42,21 +42,23 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def estimate(folder: Path, flat_checkpoint: Path, crisp_command: Command) -> Command:
-    def run(**changes: str | Path) -> Said:
+    def several(value: str | Path | tuple[str, ...]) -> tuple[str | Path, ...]:
+        return value if isinstance(value, tuple) else (value,)
+
+    def run(**changes: str | Path | tuple[str, ...]) -> Said:
         given: dict[str, Any] = {name: folder / f"{name}.png" for name in ("rgb", "depth")}
         given |= {
             "camera": folder / "camera.json",
             "weights": flat_checkpoint,
             "out": folder / "out",
         } | changes
-        options = [text for name, value in given.items() for text in (f"--{name}", value)]
+        options = [text for name, value in given.items() for text in (f"--{name}", *several(value))]
         return crisp_command("estimate", *options, "--masks", *(folder / f"mask_{i}.png" for i in range(3)))
 
     return run
 
 
 @pytest.fixture
-def plain_estimate(estimate: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
+def plain_estimate(estimate: Command) -> Command:
     """Without corrector and page, which take most of the time and have tests of their own."""
-    monkeypatch.setattr("crisp.output.report.page.write_report", lambda path, *_, **__: path)
-    return lambda **changes: estimate(**{"correct": "none"} | changes)
+    return lambda **changes: estimate(**{"correct": "none", "sinks": ("json", "table")} | changes)

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from crisp.cli.adapt import adapt_demo
-from crisp.config import Demo
+from crisp.cli.demo import Demo, adapt_demo
 
 
 @pytest.mark.slow

@@ -51,7 +51,7 @@ def test_a_table_that_cannot_be_rendered_is_one_sentence(
     trimesh.creation.box((0.1, 0.1, 0.1)).export(folder / "meshes" / "box.ply")
     options = ("--meshes", folder / "meshes", "--scenes", "2", "--workers", "1")
     said = crisp_command("synthesise", "--out", folder / "set", *options)
-    assert said.code == 1 and said.out == ""
+    assert said.code == 2 and said.out == ""
     assert len(said.sentences) == 1 and said.err.startswith("crisp: scene(s) 0, 1 of "), said
 
 

@@ -17,10 +17,12 @@ from rich.console import Console
 from scipy.spatial.transform import Rotation
 
 from crisp.certify.certificate import CertificateConfig
-from crisp.cli import demo
-from crisp.cli.demo import DemoScene, KnownObject, choose_objects, demo_scene, is_right, run_demo, score
+from crisp.cli import demo_scene as demo
+from crisp.cli.demo import Demo
+from crisp.cli.demo_scene import DemoScene, KnownObject, choose_objects, demo_scene, is_right, run_demo, score
 from crisp.errors import InputError
 from crisp.evaluate.metrics.shape import sampling_floor
+from crisp.evaluate.options import ModelChoice
 from crisp.geometry.align import RegistrationConfig
 from crisp.model import Model
 from crisp.networks.config import preset
@@ -125,10 +127,10 @@ def run(
     fail: int | None = None,
     correct: str = "default",
 ) -> tuple[Path, str]:
-    monkeypatch.setattr(demo, "load_model", lambda source: Oracle(scene, fail=fail))
+    monkeypatch.setattr("crisp.model.load_model", lambda source: Oracle(scene, fail=fail))
     monkeypatch.setattr(demo, "demo_scene", lambda **asked: scene)
     console = Console(file=io.StringIO(), width=120)
-    report = run_demo(out, correct=correct, console=console)
+    report = run_demo(Demo(out, ModelChoice(correct=correct)), console=console)
     return report, console.file.getvalue()  # type: ignore[attr-defined]
 
 

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from crisp.doctor.frames import Diagnosis, Finding, check_files, spread, summary
+from crisp.sources.frame_files import FrameFiles
 
 W, H = 40, 30
 CAMERA = {"cam_K": [50.0, 0, 20, 0, 50.0, 15, 0, 0, 1], "depth_scale": 1.0}
@@ -34,10 +35,12 @@ def save_mask(path: Path, rows: slice) -> None:
 
 def check(folder: Path, camera: bool = True) -> Diagnosis:
     return check_files(
-        rgb=folder / "rgb.png",
-        depth=folder / "depth.png",
-        camera=folder / "camera.json" if camera else None,
-        masks=[folder / "mask.png"],
+        FrameFiles(
+            rgb=folder / "rgb.png",
+            depth=folder / "depth.png",
+            camera=folder / "camera.json" if camera else None,
+            masks=(folder / "mask.png",),
+        )
     )
 
 

@@ -19,6 +19,7 @@ from crisp.data.layouts import open_dataset
 from crisp.data.plain_pickle import read_plain_pickle, write_plain_pickle
 from crisp.errors import InputError
 from crisp.evaluate.detections import labels_of_detections
+from crisp.evaluate.options import PredictOptions, ScoreOptions
 from crisp.evaluate.predict import predict
 from crisp.evaluate.score import score
 from crisp.evaluate.score_files import Scores
@@ -46,7 +47,7 @@ def scored(
     content = json.loads((folder / "results.json").read_text())
     content["settings"] = {"masks": "detections", "detections": dict(settings)}
     (folder / "results.json").write_text(json.dumps(content))
-    return score(folder, root, "test", protocols=PROTOCOLS, detections=file)
+    return score(ScoreOptions(folder, root, "test", protocols=PROTOCOLS, detections=file))
 
 
 def figures(scores: Scores, group: str = "all") -> dict[str, float]:
@@ -109,13 +110,15 @@ def test_a_detector_does_not_know_of_targets(tmp_path: Path, root: Path) -> None
         out.mkdir()
         scored(out, root, entries, truth())
         scores = score(
-            out,
-            root,
-            "test",
-            protocols=("bop",),
-            detections=out / "found.json",
-            targets=tmp_path / "targets.json",
-            out=out / "of_targets",
+            ScoreOptions(
+                out,
+                root,
+                "test",
+                protocols=("bop",),
+                detections=out / "found.json",
+                targets=tmp_path / "targets.json",
+                out=out / "of_targets",
+            )
         )
         assert [row.errors["bop"] is not None for row in scores.objects] == [False, True, False]
         assert figures(scores)["AR"] == pytest.approx(recall)
@@ -157,14 +160,14 @@ def test_other_detections_are_refused(tmp_path: Path, root: Path) -> None:
     entries = true_detections(BopDataset(root, "test"))
     scored(tmp_path, root, entries, truth())
     with pytest.raises(InputError, match=r"made from the detections found\.json: give --detections"):
-        score(tmp_path, root, "test")
+        score(ScoreOptions(tmp_path, root, "test"))
     other = write_detections(tmp_path / "other.json", entries[1:])
     with pytest.raises(InputError, match=r"other\.json is not what the predictions were made from"):
-        score(tmp_path, root, "test", detections=other)
+        score(ScoreOptions(tmp_path, root, "test", detections=other))
     (tmp_path / "plain").mkdir()
     write_predictions(tmp_path / "plain", truth())
     with pytest.raises(InputError, match="were not made from detections"):
-        score(tmp_path / "plain", root, "test", detections=other)
+        score(ScoreOptions(tmp_path / "plain", root, "test", detections=other))
 
 
 def test_predict_estimates_what_was_found(tmp_path: Path, bop_root: Path, flat_model: Model) -> None:
@@ -177,14 +180,14 @@ def test_predict_estimates_what_was_found(tmp_path: Path, bop_root: Path, flat_m
     file = write_detections(tmp_path / "found.json", entries)
     out = tmp_path / "out"
     given = {"most_frames": 2, "detections": file, "min_score": 0.85}
-    (fault,) = predict(flat_model, bop_root, "train", out, **given)
+    (fault,) = predict(flat_model, bop_root, PredictOptions("train", **given), out=out)
     assert "000000/000001" in fault and "has no mask" in fault
     content = json.loads((out / "results.json").read_text())
     assert content["settings"]["masks"] == "detections"
     assert content["settings"]["detections"]["min_score"] == 0.85
     statuses = [[o["status"] for o in frame["objects"]] for frame in content["frames"]]
     assert statuses[1] == ["mask_unreadable"] and len(statuses[0]) == 1
-    assert predict(flat_model, bop_root, "train", tmp_path / "masks", most_frames=1) == []
+    assert predict(flat_model, bop_root, PredictOptions("train", frames=1), out=tmp_path / "masks") == []
     ours, theirs = (
         json.loads((folder / "results.json").read_text())["frames"][0]["objects"][0]
         for folder in (out, tmp_path / "masks")
@@ -192,10 +195,14 @@ def test_predict_estimates_what_was_found(tmp_path: Path, bop_root: Path, flat_m
     # Not bit by bit: the batch has another size.
     np.testing.assert_allclose(ours["T_camera_object"], theirs["T_camera_object"], atol=1e-6)
     with pytest.raises(InputError, match="another model or other settings"):
-        predict(flat_model, bop_root, "train", out, most_frames=2)
+        predict(flat_model, bop_root, PredictOptions("train", frames=2), out=out)
     with pytest.raises(InputError, match="leave min_visib_fract at 0"):
-        predict(flat_model, bop_root, "train", out, min_visib_fract=0.1, **given)
-    scores = score(out, bop_root, "train", protocols=("add-s",), detections=file, predicted_frames_only=True)
+        predict(flat_model, bop_root, PredictOptions("train", min_visible=0.1, **given), out=out)
+    scores = score(
+        ScoreOptions(
+            out, bop_root, "train", protocols=("add-s",), detections=file, predicted_frames_only=True
+        )
+    )
     assert len(scores.objects) == 4 and scores.objects[1].status == "missing"
 
 
@@ -209,9 +216,11 @@ def test_nocs_detections_go_all_the_way(tmp_path: Path, flat_model: Model) -> No
     said = read_plain_pickle(second)
     write_plain_pickle(second, said | {"pred_class_ids": said["pred_class_ids"][::-1].copy()})
     out = tmp_path / "out"
-    (fault,) = predict(flat_model, tmp_path / "set", "real_test", out, detections=folder)
+    (fault,) = predict(flat_model, tmp_path / "set", PredictOptions("real_test", detections=folder), out=out)
     assert first.name in fault
-    scores = score(out, tmp_path / "set", "real_test", protocols=("add-s", "nocs-map"), detections=folder)
+    scores = score(
+        ScoreOptions(out, tmp_path / "set", "real_test", protocols=("add-s", "nocs-map"), detections=folder)
+    )
     # The detector calls the mug a can and the can a mug: no mask is of a label.
     assert [row.status for row in scores.objects] == ["missing"] * 4
     assert {one.kind for one in scores.surplus} <= {"mug", "can"}

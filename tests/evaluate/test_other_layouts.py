@@ -14,6 +14,7 @@ from crisp.errors import InputError
 from crisp.evaluate.calibrate import judge
 from crisp.evaluate.cases import TrueModel
 from crisp.evaluate.metrics.add_s import pose_error
+from crisp.evaluate.options import PredictOptions, ScoreOptions
 from crisp.evaluate.predict import predict
 from crisp.evaluate.score import score
 from crisp.learn.problem import open_problem
@@ -26,8 +27,8 @@ def test_a_camera_set_is_predicted_and_scored_with_each_images_own_sizes(
 ) -> None:
     write_nocs(tmp_path / "set", "camera_val", frames=1)
     model = replace(flat_model, corrector=None, certificate=None)
-    assert predict(model, tmp_path / "set", "camera_val", tmp_path / "out") == []
-    rows = score(tmp_path / "out", tmp_path / "set", "camera_val", protocols=("add-s",)).objects
+    assert predict(model, tmp_path / "set", PredictOptions("camera_val"), out=tmp_path / "out") == []
+    rows = score(ScoreOptions(tmp_path / "out", tmp_path / "set", "camera_val", protocols=("add-s",))).objects
     assert [(row.name, row.kind) for row in rows] == [("mug_square", "mug"), ("tin", "can")]
     assert all(np.isfinite(row.errors["add-s"].add_s_m) for row in rows if row.status == "ok")
     # The judge knows the true size: the mug's diameter, not that of a box with a diagonal of 1.
@@ -57,5 +58,5 @@ def test_the_truth_is_perfect_in_every_layout(tmp_path: Path, layout: str) -> No
 
 def test_models_of_many_sizes_are_not_trained_on(tmp_path: Path) -> None:
     write_nocs(tmp_path, "camera_train", frames=1)
-    with pytest.raises(InputError, match="of another size in each image: train on a split with models"):
+    with pytest.raises(InputError, match="size differs from image to image: train on a split with models"):
         open_problem(Recipe("mine", joint=JointStage()), tmp_path, "camera_train", cache=tmp_path / "cache")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from crisp.errors import InputError
+from crisp.evaluate.options import PredictOptions
 from crisp.evaluate.predict import predict
 from crisp.model import Model, load_model
 
@@ -34,11 +35,11 @@ def test_a_mask_that_could_not_be_read_is_tried_again(model: Model, root: Path, 
     mask, out = root / "train/000000/mask_visib/000000_000001.png", tmp_path / "out"
     sound = mask.read_bytes()
     mask.write_bytes(sound[: len(sound) // 2])
-    (fault,) = predict(model, root, "train", out, most_frames=1)
+    (fault,) = predict(model, root, PredictOptions("train", frames=1), out=out)
     assert "000000_000001.png is damaged" in fault
     assert statuses(out)[1] == "mask_unreadable"
     mask.write_bytes(sound)
-    assert predict(model, root, "train", out, most_frames=1) == []
+    assert predict(model, root, PredictOptions("train", frames=1), out=out) == []
     assert len(statuses(out)) == 2 and "mask_unreadable" not in statuses(out)
 
 
@@ -46,19 +47,19 @@ def test_a_mask_that_could_not_be_read_is_tried_again(model: Model, root: Path, 
 def test_another_data_set_of_the_same_name_is_refused(
     model: Model, root: Path, tmp_path: Path, file: str
 ) -> None:
-    predict(model, root, "train", tmp_path / "out", most_frames=1)
+    predict(model, root, PredictOptions("train", frames=1), out=tmp_path / "out")
     path = root / "train" / "000002" / file
     content = json.loads(path.read_text())
     content["7"] = content["0"]
     path.write_text(json.dumps(content))
     with pytest.raises(InputError, match="another model or other settings"):
-        predict(model, root, "train", tmp_path / "out", most_frames=1)
+        predict(model, root, PredictOptions("train", frames=1), out=tmp_path / "out")
 
 
 @pytest.mark.parametrize("frames", [0, -1])
 def test_fewer_than_one_frame_is_refused(model: Model, root: Path, tmp_path: Path, frames: int) -> None:
     with pytest.raises(InputError, match=f"at least one frame .* --frames {frames}"):
-        predict(model, root, "train", tmp_path / "out", most_frames=frames)
+        predict(model, root, PredictOptions("train", frames=frames), out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -66,4 +67,4 @@ def test_a_split_that_lists_no_frame_is_refused(model: Model, root: Path, tmp_pa
     for path in root.glob("train/*/scene_camera.json"):
         path.write_text("{}")
     with pytest.raises(InputError, match="train has no frame"):
-        predict(model, root, "train", tmp_path / "out")
+        predict(model, root, PredictOptions("train"), out=tmp_path / "out")

@@ -6,17 +6,16 @@ import csv
 import json
 import shutil
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
 from scored_set import BOTTLE, BOX, CAN, failed, motion, truth, write_predictions, write_set
 
-from crisp.config import ProtocolName
 from crisp.data.bop.reader import BopDataset, FrameKey, Instance
 from crisp.errors import InputError
 from crisp.evaluate.conventions import Conventions
 from crisp.evaluate.metrics import METRICS, metrics_named
+from crisp.evaluate.options import ScoreOptions
 from crisp.evaluate.score import score, score_set
 from crisp.evaluate.score_files import Scores
 from crisp.types import Mesh
@@ -35,11 +34,7 @@ def figures(scores: Scores, group: str = "all") -> dict[str, float]:
 
 
 def scored(folder: Path, root: Path, protocols: tuple[str, ...], frames, **kwargs) -> Scores:
-    return score(write_predictions(folder, frames, **kwargs), root, "test", protocols=protocols)
-
-
-def test_the_names_on_the_command_line_are_the_protocols() -> None:
-    assert get_args(ProtocolName) == tuple(METRICS)
+    return score(ScoreOptions(write_predictions(folder, frames, **kwargs), root, "test", protocols=protocols))
 
 
 def test_the_truth_is_perfect_or_at_the_floor_under_every_protocol(tmp_path: Path, root: Path) -> None:
@@ -202,7 +197,11 @@ def test_a_layout_says_its_units_and_axes(tmp_path: Path, root: Path) -> None:
     box = {}
     for unit in ("metre", "diameter", "box diagonal"):
         conventions = Conventions(unit, upright=1)
-        scores = score_set(folder, dataset, conventions, protocols=("spe3r-l1",), out=tmp_path / unit)
+        scores = score_set(
+            ScoreOptions(folder, dataset.root, dataset.split, protocols=("spe3r-l1",), out=tmp_path / unit),
+            dataset,
+            conventions,
+        )
         assert scores.settings["unit"] == unit and scores.settings["upright_axis"] == "y"
         box[unit] = scores.objects[0].errors["spe3r-l1"].e_shape
     # The box's diameter is its diagonal: sqrt(0.1^2 + 0.06^2 + 0.04^2) = 0.1233 m.
@@ -221,8 +220,8 @@ def test_a_hidden_handle_frees_a_mug() -> None:
 def test_scores_repeat_and_say_their_settings(tmp_path: Path, root: Path) -> None:
     folder = write_predictions(tmp_path, truth())
     names: tuple[str, ...] = ("crisp-shape", "nocs-shape", "nocs-map", "bop")
-    once = score(folder, root, "test", protocols=names, out=tmp_path / "a")
-    score(folder, root, "test", protocols=names[::-1], out=tmp_path / "b")
+    once = score(ScoreOptions(folder, root, "test", protocols=names, out=tmp_path / "a"))
+    score(ScoreOptions(folder, root, "test", protocols=names[::-1], out=tmp_path / "b"))
     for name in ("scores.json", "scores.csv", "scores.md"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     assert once.settings["protocol_settings"] == {
@@ -239,4 +238,4 @@ def test_labels_that_changed_since_are_refused(tmp_path: Path, root: Path) -> No
     content["settings"]["labels_sha256"] = "0" * 64
     (folder / "results.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match=r"labels .* have changed"):
-        score(folder, root, "test")
+        score(ScoreOptions(folder, root, "test"))

@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 from crisp.errors import InputError
 from crisp.evaluate.metrics.add_s import PoseError
 from crisp.evaluate.metrics.shape import sampling_floor
+from crisp.evaluate.options import ScoreOptions
 from crisp.evaluate.predictions import read_predictions
 from crisp.evaluate.score import score
 from crisp.shape.mesh import write_ply
@@ -111,7 +112,7 @@ def _figures(summary):
 
 
 def test_the_truth_scores_perfectly_and_reaches_the_floor(tmp_path, dataset):
-    scores = score(_perfect(tmp_path), dataset, "test")
+    scores = score(ScoreOptions(_perfect(tmp_path), dataset, "test"))
     assert [row.status for row in scores.objects] == ["ok"] * 3
     for row, mesh in zip(scores.objects, (BOX, CAN, BOX), strict=True):
         # The labels go through millimetres and to the nearest rotation, which rounds the last digit.
@@ -129,7 +130,7 @@ def test_the_truth_scores_perfectly_and_reaches_the_floor(tmp_path, dataset):
 def test_failed_and_missing_objects_have_infinite_errors(tmp_path, dataset):
     # One of three is right; one failed, one frame is missing.
     folder = _predictions(tmp_path, {"000001/000000": [_failed(0), _object(1, TRUTH[1], "meshes/can.ply")]})
-    scores = score(folder, dataset, "test")
+    scores = score(ScoreOptions(folder, dataset, "test"))
     assert [row.status for row in scores.objects] == ["mask_empty", "ok", "missing"]
     assert scores.objects[0].errors["add-s"] == PoseError(np.inf, np.inf, np.inf)
     assert _figures(scores.summary())["ADD-S AUC 2 cm"] == pytest.approx(1 / 3)
@@ -139,7 +140,7 @@ def test_failed_and_missing_objects_have_infinite_errors(tmp_path, dataset):
     entry = json.loads((folder / "scores.json").read_text())["objects"][0]
     assert (entry["status"], entry["add_s_m"], entry["f_score_0"]) == ("mask_empty", None, 0.0)
     # Asked for the predicted frames alone, the third is no loss; that stands in the settings.
-    part = score(folder, dataset, "test", predicted_frames_only=True, out=tmp_path / "part")
+    part = score(ScoreOptions(folder, dataset, "test", predicted_frames_only=True, out=tmp_path / "part"))
     assert _figures(part.summary())["ADD-S AUC 2 cm"] == pytest.approx(1 / 2)
     assert part.settings["predicted_frames_only"] is True
 
@@ -151,7 +152,7 @@ def test_known_errors_are_measured(tmp_path, dataset):
     first = [_object(0, TRUTH[0] @ shift, "meshes/box.ply"), _object(1, TRUTH[1] @ turn, "meshes/large.ply")]
     folder = _predictions(tmp_path, {"000001/000000": first, "000001/000004": [_failed(0)]})
     write_ply(Mesh(CAN.vertices * [1.2, 1.2, 1.0], CAN.faces), folder / "meshes" / "large.ply")
-    box, can, _ = score(folder, dataset, "test").objects
+    box, can, _ = score(ScoreOptions(folder, dataset, "test")).objects
     assert box.errors["add-s"].translation_m == pytest.approx(0.003)
     assert box.errors["add-s"].rotation_deg < 1e-6
     # Sides along x slide on themselves: between the spacing's share and the whole 3 mm.
@@ -171,22 +172,22 @@ def test_detections_count_only_labels_whose_mask_was_given(tmp_path, dataset):
         "000001/000004": [_object(0, TRUTH[2], "meshes/box.ply")],
     }
     folder = _predictions(tmp_path, frames, settings={"min_visib_fract": 0.1})
-    scores = score(folder, dataset, "test")
+    scores = score(ScoreOptions(folder, dataset, "test"))
     assert [row.name for row in scores.objects] == ["can_blue", "box_red"]
     assert max(row.errors["add-s"].add_s_m for row in scores.objects) < 1e-15
 
 
 def test_one_protocol_alone(tmp_path, dataset):
-    scores = score(_perfect(tmp_path), dataset, "test", protocols=("add-s",))
+    scores = score(ScoreOptions(_perfect(tmp_path), dataset, "test", protocols=("add-s",)))
     assert list(scores.objects[0].errors) == ["add-s"]
     assert not any("chamfer" in name for name in _figures(scores.summary()))
     with pytest.raises(InputError, match="protocols"):
-        score(_perfect(tmp_path), dataset, "test", protocols=())
+        score(ScoreOptions(_perfect(tmp_path), dataset, "test", protocols=()))
 
 
 def test_files(tmp_path, dataset):
     folder = _perfect(tmp_path)
-    score(folder, dataset, "test")
+    score(ScoreOptions(folder, dataset, "test"))
     content = json.loads((folder / "scores.json").read_text())
     assert content["settings"]["protocol_settings"]["add-s"]["points"] == 5000
     assert content["summaries"][0]["figures"]["ADD-S AUC 2 cm"]["interval"] == pytest.approx([1, 1])
@@ -205,18 +206,18 @@ def test_files(tmp_path, dataset):
 
 def test_scores_with_other_settings_are_refused_and_kept(tmp_path, dataset):
     folder = _perfect(tmp_path)
-    score(folder, dataset, "test")
+    score(ScoreOptions(folder, dataset, "test"))
     before = (folder / "scores.json").read_bytes()
-    score(folder, dataset, "test")
+    score(ScoreOptions(folder, dataset, "test"))
     with pytest.raises(InputError, match="protocols"):
-        score(folder, dataset, "test", protocols=("add-s",))
+        score(ScoreOptions(folder, dataset, "test", protocols=("add-s",)))
     assert (folder / "scores.json").read_bytes() == before
 
 
 @pytest.mark.parametrize("frames", [{"000009/000000": []}, {"000001/000004": [_failed(1)]}])
 def test_predictions_of_another_set_are_refused(tmp_path, dataset, frames):
     with pytest.raises(InputError, match="belong to"):
-        score(_predictions(tmp_path, frames), dataset, "test")
+        score(ScoreOptions(_predictions(tmp_path, frames), dataset, "test"))
 
 
 @pytest.mark.parametrize(

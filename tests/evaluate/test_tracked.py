@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from crisp.errors import InputError
+from crisp.evaluate.options import PredictOptions
 from crisp.evaluate.predict import predict, read_track_ids
 from crisp.model import Model
 from crisp.tracking.tracker import Masks, Tracker
@@ -46,16 +47,18 @@ def frames(out: Path) -> dict[str, Any]:
 
 def test_names_of_the_user_stand_in_the_results(flat_model: Model, root: Path, tmp_path: Path) -> None:
     ids = written(tmp_path, NAMES | {"000000/000001": [7, "can"]})
-    assert predict(flat_model, root, "train", tmp_path / "out", most_frames=2, tracks=ids) == []
+    assert (
+        predict(flat_model, root, PredictOptions("train", frames=2, tracks=ids), out=tmp_path / "out") == []
+    )
     found = {name: [o["track"] for o in frame["objects"]] for name, frame in frames(tmp_path / "out").items()}
     assert found == {"000000/000000": ["brick", None], "000000/000001": ["7", "can"]}
     with pytest.raises(InputError, match="another model or other settings"):
-        predict(flat_model, root, "train", tmp_path / "out", most_frames=2)
+        predict(flat_model, root, PredictOptions("train", frames=2), out=tmp_path / "out")
 
 
 def test_a_frame_with_too_few_names_fails_alone(flat_model: Model, root: Path, tmp_path: Path) -> None:
     ids = written(tmp_path, NAMES | {"000000/000000": ["brick"]})
-    (fault,) = predict(flat_model, root, "train", tmp_path / "out", most_frames=2, tracks=ids)
+    (fault,) = predict(flat_model, root, PredictOptions("train", frames=2, tracks=ids), out=tmp_path / "out")
     assert fault == "000000/000000: there are 2 masks but 1 track ids: give one for each mask, in order."
     assert len(frames(tmp_path / "out")["000000/000001"]["objects"]) == 2
 
@@ -77,7 +80,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_every_scene_begins_with_no_tracks(
     flat_model: Model, standing: Path, tmp_path: Path, steps: list[str]
 ) -> None:
-    predict(flat_model, standing, "train", tmp_path / "out", tracks="auto")
+    predict(flat_model, standing, PredictOptions("train", tracks="auto"), out=tmp_path / "out")
     # The tracker itself begins with a new scene, before it is asked for anything.
     assert steps == ["new"] + [
         step for s in range(3) for step in ("new", f"{s:06d}/000000", f"{s:06d}/000001")
@@ -88,13 +91,13 @@ def test_a_broken_off_scene_is_done_again_whole(
     flat_model: Model, root: Path, tmp_path: Path, steps: list[str]
 ) -> None:
     ids, out = written(tmp_path, NAMES), tmp_path / "out"
-    predict(flat_model, root, "train", out, most_frames=4, tracks=ids)
+    predict(flat_model, root, PredictOptions("train", frames=4, tracks=ids), out=out)
     content = json.loads((out / "results.json").read_text())
     whole = content["frames"]
     content["frames"] = whole[:3]  # killed before the second frame of the second scene
     (out / "results.json").write_text(json.dumps(content))
     steps.clear()
-    predict(flat_model, root, "train", out, most_frames=4, tracks=ids)
+    predict(flat_model, root, PredictOptions("train", frames=4, tracks=ids), out=out)
     assert [step for step in steps if step != "new"] == ["000001/000000", "000001/000001"]
     again = json.loads((out / "results.json").read_text())["frames"]
     assert [frame["frame_id"] for frame in again] == [frame["frame_id"] for frame in whole]
@@ -107,7 +110,9 @@ def test_auto_says_so_and_a_wrong_pose_harms_its_frame_alone(
     cameras = json.loads(path.read_text())
     cameras["0"]["cam_R_w2c"] = [1] * 9
     path.write_text(json.dumps(cameras))
-    (fault,) = predict(flat_model, standing, "train", tmp_path / "out", most_frames=2, tracks="auto")
+    (fault,) = predict(
+        flat_model, standing, PredictOptions("train", frames=2, tracks="auto"), out=tmp_path / "out"
+    )
     assert fault.startswith("000000/000000: cam_R_w2c in ") and fault.endswith("is not a rotation.")
     assert [len(f["objects"]) for f in frames(tmp_path / "out").values()] == [0, 2]
     settings = json.loads((tmp_path / "out" / "results.json").read_text())["settings"]
@@ -116,7 +121,7 @@ def test_auto_says_so_and_a_wrong_pose_harms_its_frame_alone(
 
 def test_auto_needs_to_know_where_the_cameras_stood(flat_model: Model, root: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"stood in frame 000000/000000 .* or --tracks FILE.json"):
-        predict(flat_model, root, "train", tmp_path / "out", tracks="auto")
+        predict(flat_model, root, PredictOptions("train", tracks="auto"), out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -135,7 +140,9 @@ def test_a_file_that_cannot_be_meant_is_refused_first(
     flat_model: Model, root: Path, tmp_path: Path, content: Any, says: str
 ) -> None:
     with pytest.raises(InputError, match=says):
-        predict(flat_model, root, "train", tmp_path / "out", tracks=written(tmp_path, content))
+        predict(
+            flat_model, root, PredictOptions("train", tracks=written(tmp_path, content)), out=tmp_path / "out"
+        )
     assert not (tmp_path / "out").exists()
 
 

@@ -14,8 +14,9 @@ import torch
 
 from crisp.errors import InputError
 from crisp.learn import train as train_module
+from crisp.learn.options import TrainOptions
 from crisp.learn.recipe import DecoderStage, FeatureStage, HeadStage, Recipe
-from crisp.learn.train import TrainOptions, train
+from crisp.learn.train import train
 from crisp.networks.backbone import Backbone
 
 RECIPE = Recipe("tiny", decoder=DecoderStage(), features=FeatureStage(), heads=HeadStage())
@@ -42,7 +43,7 @@ def begin(
     monkeypatch.setattr(train_module, "_train_staged", reached)
 
     def begun(root: Path, other: Backbone | None = None) -> dict[str, Any]:
-        options = TrainOptions(root, "train", tmp_path / "run", cache=cache)
+        options = TrainOptions(dataset=root, split="train", out=tmp_path / "run", cache=cache)
         with pytest.raises(ReachedTrainingError):
             train(RECIPE, options, other or backbone)
         return json.loads((tmp_path / "run" / "run.json").read_text())
@@ -130,5 +131,5 @@ def test_no_accelerator_without_double_precision_is_chosen(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
     monkeypatch.setattr(train_module, "Fabric", fabric)
     with pytest.raises(ReachedTrainingError):
-        train(RECIPE, TrainOptions(bop_root, "train", tmp_path / "run"), backbone)
+        train(RECIPE, TrainOptions(dataset=bop_root, split="train", out=tmp_path / "run"), backbone)
     assert asked == [(chosen, 1)]

@@ -21,8 +21,9 @@ from crisp.cli import main
 from crisp.data.bop.reader import BopDataset
 from crisp.errors import InputError
 from crisp.learn import head_stage
+from crisp.learn.options import TrainOptions
 from crisp.learn.recipe import load_recipe
-from crisp.learn.train import TrainOptions, train
+from crisp.learn.train import train
 from crisp.model import BACKBONE, training_backbone
 from crisp.networks.backbone import Backbone
 from crisp.networks.checkpoint import load_checkpoint
@@ -152,9 +153,9 @@ def test_a_preset_that_cannot_be_trained_in_stages_says_so_at_once(
 ) -> None:
     text = RECIPE.format(steps=2, every=1).replace("small", "paper")
     (tmp_path / "paper.toml").write_text(text)
-    options = TrainOptions(bop_root, "train", tmp_path / "run", cache=cache)
+    options = TrainOptions(dataset=bop_root, split="train", out=tmp_path / "run", cache=cache)
     recipe = load_recipe(str(tmp_path / "paper.toml"))
-    with pytest.raises(InputError, match=r"preset paper can only be trained by \[joint\]"):
+    with pytest.raises(InputError, match=r"preset paper can only be trained with \[joint\]"):
         train(recipe, options, training_backbone("bundled", preset_name="paper"))
 
 
@@ -201,7 +202,9 @@ def start(
     recipe = load_recipe(str(recipe_file(folder)))
 
     def started(name: str) -> Path:
-        options = TrainOptions(bop_root, "train", folder / name, cache=cache, backbone_file=BACKBONE)
+        options = TrainOptions(
+            dataset=bop_root, split="train", out=folder / name, cache=cache, share_backbone=BACKBONE
+        )
         train(recipe, options, backbone)
         return folder / name
 

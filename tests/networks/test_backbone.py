@@ -35,14 +35,35 @@ def write_folder(folder: Path, backbone: Backbone) -> Path:
     return folder
 
 
-def test_taps_are_the_hidden_states_of_the_whole_model(
-    backbone: Backbone, tiny_backbone: BackboneConfig
+def published_model(config: BackboneConfig, state: dict[str, torch.Tensor]) -> torch.nn.Module:
+    """The reference implementation with the same weights."""
+    transformers = pytest.importorskip("transformers")
+    model = transformers.Dinov2Model(
+        transformers.Dinov2Config(
+            hidden_size=config.width,
+            num_hidden_layers=config.blocks,
+            num_attention_heads=config.attention_heads,
+            patch_size=config.patch_px,
+            image_size=config.trained_px,
+        )
+    ).eval()
+    model.load_state_dict({name: state[published_name(name)] for name in model.state_dict()})
+    return model
+
+
+# 56 px is not the 70 px of the stored position embedding, so this also compares the interpolation.
+@pytest.mark.parametrize("image_px", [56, 70])
+def test_taps_are_the_hidden_states_of_the_reference_implementation(
+    tiny_backbone: BackboneConfig, image_px: int
 ) -> None:
-    # 56 px is not the 70 px of the stored position embedding, so this also compares the interpolation.
-    image = torch.randn(2, 3, 56, 56)
+    torch.manual_seed(0)
+    backbone = Backbone.random(tiny_backbone, image_px=image_px)
+    state = {name: torch.randn_like(value) for name, value in backbone.published_state().items()}
+    backbone = Backbone.from_state(tiny_backbone, state, image_px=image_px)
+    image = torch.randn(2, 3, image_px, image_px)
     features = backbone(image)
     with torch.no_grad():
-        hidden = backbone.model(image, output_hidden_states=True).hidden_states
+        hidden = published_model(tiny_backbone, state)(image, output_hidden_states=True).hidden_states
     for tap, block in enumerate(tiny_backbone.taps):
         assert torch.equal(features.taps[:, tap], hidden[block][:, 1:])
         assert torch.equal(features.cls[:, tap], hidden[block][:, 0])
@@ -52,7 +73,7 @@ def test_blocks_after_the_last_tap_are_not_needed(tiny_backbone: BackboneConfig)
     config = dataclasses.replace(tiny_backbone, blocks=6)
     early = Backbone.random(config, image_px=56)
     with torch.no_grad():
-        early.model.encoder.layer[5].mlp.fc1.weight.fill_(float("nan"))
+        early.model.blocks[5].norm1.weight.fill_(float("nan"))
     assert torch.isfinite(early(torch.randn(1, 3, 56, 56)).taps).all()
 
 

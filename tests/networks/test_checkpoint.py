@@ -192,7 +192,7 @@ def drop(key: str) -> Callable[[dict[str, Any]], None]:
         (change("objects", 1, "symmetries_discrete", 0, 3, value=10**400), "BOP's form"),
         (change("objects", 1, "symmetries_discrete", 0, 3, value=float("nan")), "must be finite"),
         (change("objects", 1, "symmetries_continuous", 0, "axis", value=[0, 0, 0]), "no axis may be zero"),
-        (change("objects", 1, "name", value="mug"), "stands twice"),
+        (change("objects", 1, "name", value="mug"), "occurs twice"),
         (change("network", "colour", value=1), "unknown key 'colour' in the network"),
         (change("network", value=[1]), "network must be an object"),
         (change("network", "image_px", value=57), "multiple of 14"),

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from crisp.errors import InputError
+from crisp.evaluate.options import PredictOptions
 from crisp.evaluate.predict import FrameFiles, estimate_files, predict
 from crisp.model import load_model
 from crisp.output.registry import SINKS, sinks_named
@@ -63,7 +64,7 @@ def test_it_takes_a_single_frame(flat_checkpoint: Path, tmp_path: Path, capsys) 
 
 def test_it_takes_a_whole_split(flat_checkpoint: Path, bop_root: Path, tmp_path: Path) -> None:
     model = load_model(flat_checkpoint, device="cpu").with_correction("none")
-    predict(model, bop_root, "train", tmp_path / "out", most_frames=2, sinks=("depths",))
+    predict(model, bop_root, PredictOptions("train", frames=2, sinks=("depths",)), out=tmp_path / "out")
     lines = (tmp_path / "out" / "depths.txt").read_text().splitlines()
     assert [line.split()[0] for line in lines] == ["000000/000000"] * 2 + ["000000/000001"] * 2
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["depths.txt"]

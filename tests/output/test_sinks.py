@@ -15,6 +15,7 @@ from rich.console import Console
 from scipy.spatial.transform import Rotation
 
 from crisp.errors import InputError, ObjectFailure
+from crisp.evaluate.options import PredictOptions
 from crisp.evaluate.predict import predict
 from crisp.model import Model
 from crisp.output.bop_csv import BopCsv
@@ -111,15 +112,15 @@ def test_bop_csv_is_gone_on_with(flat_model: Model, bop_root: Path, tmp_path: Pa
     model = flat_model.with_correction("none")
     out = tmp_path / "out"
     path = out / "crisp_tiny-train.csv"
-    predict(model, bop_root, "train", out, most_frames=1, sinks=("json", "bop-csv"))
+    predict(model, bop_root, PredictOptions("train", frames=1, sinks=("json", "bop-csv")), out=out)
     first = path.read_text().splitlines()
     assert [line.split(",")[:3] for line in first[1:]] == [["0", "0", "1"], ["0", "0", "2"]]
-    predict(model, bop_root, "train", out, most_frames=2, sinks=("json", "bop-csv"))
+    predict(model, bop_root, PredictOptions("train", frames=2, sinks=("json", "bop-csv")), out=out)
     assert path.read_text().splitlines()[:3] == first
     assert len(path.read_text().splitlines()) == 5
     path.write_text("x,y\n")
     with pytest.raises(InputError, match=r"crisp_tiny-train\.csv"):
-        predict(model, bop_root, "train", out, most_frames=2, sinks=("json", "bop-csv"))
+        predict(model, bop_root, PredictOptions("train", frames=2, sinks=("json", "bop-csv")), out=out)
 
 
 def test_bop_csv_needs_numbered_frames(flat_model: Model, tmp_path: Path) -> None:

@@ -42,8 +42,8 @@ def test_the_only_object_that_there_is_is_the_nearest(library: ShapeLibrary) -> 
     ("change", "message"),
     [
         ({"names": ("mug", "box")}, "2, 3, 3 and 3"),
-        ({"names": ("mug", "box", "mug")}, "name mug stands twice"),
-        ({"object_ids": (1, 5, 5)}, "object id 5 stands twice"),
+        ({"names": ("mug", "box", "mug")}, "name mug occurs twice"),
+        ({"object_ids": (1, 5, 5)}, "object id 5 occurs twice"),
         ({"codes": torch.full((3, 2), float("nan"))}, "finite float32"),
         ({"codes": torch.zeros(3, 2, dtype=torch.float64)}, "finite float32"),
         ({"diameters_m": torch.tensor([0.1, 0.0, 0.3])}, "positive metres"),

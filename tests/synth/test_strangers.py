@@ -10,8 +10,7 @@ import trimesh
 from family import family
 
 from crisp.evaluate.metrics.shape import chamfer, sampling_floor
-from crisp.synth.procedural import names
-from crisp.synth.procedural import novel as strangers
+from crisp.synth.procedural import names, strangers
 from crisp.types import ObjectModel
 
 

@@ -21,7 +21,8 @@ import crisp.synth.synthesise as synthesise_module
 from crisp.data.bop.writer import BopWriter
 from crisp.errors import InputError
 from crisp.geometry.camera import Camera
-from crisp.synth.synthesise import SynthesisConfig, synthesise
+from crisp.synth.config import SynthesisConfig
+from crisp.synth.synthesise import synthesise
 from crisp.types import Mesh, ObjectModel, TexturedMesh
 
 CONFIG = SynthesisConfig(
@@ -179,7 +180,7 @@ def test_a_damaged_record_is_one_sentence(tmp_path: Path, text: str, sentence: s
 
 def test_a_folder_of_others_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "models").mkdir()
-    with pytest.raises(InputError, match="not made here"):
+    with pytest.raises(InputError, match="did not make"):
         run(tmp_path)
 
 

@@ -19,18 +19,19 @@ from crisp.crop import CropConfig
 from crisp.errors import InputError, ObjectFailure
 from crisp.geometry.camera import Camera
 from crisp.model import Model
+from crisp.objects import Objects
 from crisp.pipeline import Stages
 from crisp.refine.active_shape import ActiveShapes
 from crisp.refine.corrector import Corrector
 from crisp.refine.pose_step import Se3Step
-from crisp.refine.problem import Squares
+from crisp.refine.problem import PooledPoints, ShapeBasis, Squares
 from crisp.refine.shape_step import ActiveShape
 from crisp.shape.mesh import MeshConfig
 from crisp.shape.raster import Posed, rasterise, smooth
 from crisp.shape.sdf import AnalyticBox
-from crisp.stages import StageSettings, certify_all, correct_all, cut_all, reconstruct
+from crisp.stages import PoolOf, StageSettings, certify_all, correct_all, cut_all, reconstruct
 from crisp.tracking.tracker import Tracker, TrackingConfig
-from crisp.types import Crop, Estimate, Frame, Mesh, Prediction, Result
+from crisp.types import Estimate, Frame, Mesh, Prediction, Result
 
 CAMERA = Camera(np.array([[140.0, 0, 63.5], [0, 140.0, 47.5], [0, 0, 1]]), width=128, height=96)
 FIELD = AnalyticBox(cube_half_m=0.12)
@@ -73,34 +74,33 @@ class Pretender:
 
     def tracker(self, config: TrackingConfig | None = None) -> Tracker:
         stages = Stages(
-            cut=lambda frame, detections: cut_all(frame, detections, SETTINGS.crop),
+            cut=lambda objects: cut_all(objects, SETTINGS.crop),
             predict=self.predict,
             register=self.register,
-            correct=lambda *_: pytest.fail("the plain corrector is not asked"),
-            certify=lambda found, frame, masks: certify_all(
-                FIELD, found, (frame, masks), config=SETTINGS.certificate
-            ),
-            reconstruct=lambda found: reconstruct(FIELD, found, SETTINGS.meshing),
+            correct=lambda objects: pytest.fail("the plain corrector is not asked"),
+            certify=lambda objects: certify_all(objects, FIELD, SETTINGS.certificate),
+            reconstruct=lambda objects: reconstruct(objects, FIELD, SETTINGS.meshing),
         )
         return Tracker(stages, self.correct, decoder=FIELD, weights=lambda: self.weights, config=config)
 
-    def predict(self, crops: Sequence[Crop]) -> Prediction:
-        return Prediction(torch.zeros(len(crops), 32, 32, 3), SHALLOW.repeat(len(crops), 1))
+    def predict(self, objects: Objects) -> Objects:
+        count = len(objects.alive)
+        return objects.with_prediction(Prediction(torch.zeros(count, 32, 32, 3), SHALLOW.repeat(count, 1)))
 
-    def register(self, prediction: Prediction, crops: Sequence[Crop]) -> list[Estimate | ObjectFailure]:
-        # Crops come in the order of the masks, less those that failed.
-        alive = [T for T in self.poses if T is not None]
-        return [Estimate(torch.from_numpy(T), SHALLOW, 1.0) for T in alive[: len(crops)]]
+    def register(self, objects: Objects) -> Objects:
+        # Poses come in the order of the masks, less those that failed.
+        poses = self.poses[: len(objects.alive)]
+        return objects.with_estimates([Estimate(torch.from_numpy(T), SHALLOW, 1.0) for T in poses])
 
-    def correct(self, estimates, seen, pool_of) -> list[Estimate]:
-        def counted(registered, basis):
+    def correct(self, objects: Objects, pool_of: PoolOf) -> Objects:
+        def counted(registered: Objects, basis: ShapeBasis) -> PooledPoints | None:
             pool = pool_of(registered, basis)
-            counts = [0] * len(registered) if pool is None else pool.valid.sum(-1).tolist()
+            counts = [0] * len(registered.alive) if pool is None else pool.valid.sum(-1).tolist()
             self.pools.append(counts)
             return pool
 
         shapes = ActiveShapes.of(FIELD, torch.stack([SHALLOW, DEEP]))
-        return correct_all(FIELD, estimates, seen, shapes=shapes, settings=SETTINGS, pool_of=counted)
+        return correct_all(objects, FIELD, shapes=shapes, settings=SETTINGS, pool_of=counted)
 
     def run(self, tracker: Tracker, *poses: np.ndarray, T_world_camera=WORLD, **how) -> list[Result]:
         """One frame of boxes at these poses in the camera, registered 3 mm off."""
@@ -214,13 +214,12 @@ def test_other_weights_start_anew() -> None:
 
 
 def test_a_model_names_its_weights_by_what_they_are(flat_model: Model) -> None:
-    tracker = flat_model.tracker()
-    before = tracker._weights()
-    assert tracker._weights() == before
+    before = flat_model.heads_fingerprint()
+    assert flat_model.heads_fingerprint() == before
     bias = flat_model.network.decoder.out.bias
     with torch.no_grad():
         bias += 1e-3
-    changed = tracker._weights()
+    changed = flat_model.heads_fingerprint()
     with torch.no_grad():
         bias -= 1e-3
     assert changed != before

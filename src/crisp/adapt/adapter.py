@@ -18,7 +18,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from crisp.adapt.guard import GuardFrame, GuardFrames, Measure, compare, measure_of
-from crisp.adapt.pseudo_labels import Features16, Masks, SeenObject, Target, look, object_points
+from crisp.adapt.pseudo_labels import Features16, LabelledObject, Masks, Target, look, object_points
 from crisp.adapt.recipe import AdaptRecipe, load_adapt_recipe
 from crisp.adapt.snapshot import Progress, Queued, Snapshot, gathered, guard_line, label_line
 from crisp.adapt.update import Updater
@@ -101,7 +101,7 @@ class Adapter:
         features: Features16 | None = None,
         meshes: bool = False,
         learn: bool = True,
-    ) -> list[SeenObject]:
+    ) -> list[LabelledObject]:
         """One frame: estimate, queue what is certified, step where enough has queued up.
 
         With several processes all of them must call this equally often.
@@ -120,7 +120,7 @@ class Adapter:
         for item, fate in zip(seen, fates, strict=True):
             self._log(label_line(frame.frame_id, item, fate))
             if fate == "queued" and item.label is not None:
-                self._wait(Queued(frame.frame_id, item.detection, item.label))
+                self._wait(Queued(frame.frame_id, item.found.slot, item.label))
         self.progress = replace(self.progress, frames=self.progress.frames + 1)
         self._train()
         return seen
@@ -179,7 +179,7 @@ class Adapter:
 
     def _look(
         self, frame: Frame, detections: Masks, features: Features16, *, meshes: bool = False
-    ) -> list[SeenObject]:
+    ) -> list[LabelledObject]:
         return look(
             frame,
             detections,
@@ -199,14 +199,14 @@ class Adapter:
     def _guard_objects(self) -> int:
         return sum(gathered(self._guard.objects, self._fabric))
 
-    def _fate(self, item: SeenObject, guarded: bool) -> str:
+    def _fate(self, item: LabelledObject, guarded: bool) -> str:
         if guarded:
             return "guard"
         if item.label is None:
-            return "not certified" if item.estimate is not None else item.result.status
+            return "not certified" if item.found.estimate is not None else item.result.status
         return "stopped" if self.progress.stopped else "queued"
 
-    def _guard_with(self, item: GuardFrame, seen: Sequence[SeenObject]) -> None:
+    def _guard_with(self, item: GuardFrame, seen: Sequence[LabelledObject]) -> None:
         now = measure_of(seen)
         present = self._updater.state()
         good = now if self._same(present, self._good) else self._measured(item, self._good)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from crisp.adapt.pseudo_labels import Features16, Masks, SeenObject
+from crisp.adapt.pseudo_labels import Features16, LabelledObject, Masks
 from crisp.adapt.recipe import GuardConfig
 from crisp.types import Frame
 
@@ -118,7 +118,7 @@ def _log_ratio(
     return np.log(after / before)
 
 
-Look = Callable[[Frame, Masks, Features16], list[SeenObject]]
+Look = Callable[[Frame, Masks, Features16], list[LabelledObject]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,7 +159,7 @@ class GuardFrames:
         return found
 
 
-def measure_of(seen: Sequence[SeenObject]) -> Measure:
+def measure_of(seen: Sequence[LabelledObject]) -> Measure:
     """Of every object of a frame that could be cropped; a mask without depth says nothing of weights."""
     counted = [item for item in seen if item.result.pnc is not None]
-    return Measure.of([item.certified for item in counted], [item.own_residual_m for item in counted])
+    return Measure.of([item.found.certified for item in counted], [item.own_residual_m for item in counted])

@@ -1,4 +1,4 @@
-"""What a model said of one frame, with what it takes to learn from it: features, coordinates, verdicts."""
+"""What a model finds in one frame, and a pseudo-label of each object that is certified."""
 
 from __future__ import annotations
 
@@ -14,48 +14,44 @@ from crisp.errors import ObjectFailure
 from crisp.geometry import pose
 from crisp.networks.backbone import Features
 from crisp.networks.model import CrispNetwork
-from crisp.pipeline import Stages, estimate
+from crisp.objects import FrameObject, Objects
+from crisp.pipeline import Stages, process
 from crisp.stages import without_meshes
-from crisp.types import Certificate, Crop, Detection, Estimate, Frame, Prediction, Result
+from crisp.types import Crop, Detection, Frame, Result
 
 Masks = Sequence[Detection | ObjectFailure]
-Target = Callable[[Estimate, Crop], Tensor]
-"""From a certified estimate and its crop to Z^ (G, G, 3)."""
+Target = Callable[[FrameObject], Tensor]
+"""From a certified object to Z^ (G, G, 3)."""
 
 
 @dataclass(frozen=True, eq=False)
-class SeenObject:
-    """One mask of a frame that has been estimated.
+class LabelledObject:
+    """One object of a frame that has been estimated.
 
     Args:
-        detection: number of the mask.
-        result: what `estimate` says of it.
-        estimate, certificate: None where it came to none.
-        label: the lesson in it where it is certified; else None.
+        found: what the pipeline ended with.
+        result: the same for users.
+        label: to learn from, where it is certified; else None.
     """
 
-    detection: int
+    found: FrameObject
     result: Result
-    estimate: Estimate | None = None
-    certificate: Certificate | None = None
     label: PseudoLabel | None = None
-
-    @property
-    def certified(self) -> bool:
-        return self.certificate is not None and self.certificate.certified
 
     @property
     def own_residual_m(self) -> float:
         """Root mean square distance to the surface of what heads and registration said, before correction;
         infinite where they came to nothing: a measure of the heads that needs no label."""
-        if self.estimate is None or self.estimate.correction is None:
+        estimate = self.found.estimate
+        if estimate is None or estimate.correction is None:
             return float("inf")
-        return self.estimate.correction.rms_start_m
+        return estimate.correction.rms_start_m
 
 
-def object_points(estimate: Estimate, crop: Crop) -> Float[Tensor, "g g 3"]:
+def object_points(found: FrameObject) -> Float[Tensor, "g g 3"]:
     """Z^ = T_object_camera X of the crop's measured points (method, section 7); zeros where none was."""
-    T = pose.inverse(estimate.T_camera_object.double().cpu())
+    assert found.estimate is not None and found.crop is not None
+    crop, T = found.crop, pose.inverse(found.estimate.T_camera_object.double().cpu())
     points = pose.apply(T, crop.points_camera.double().flatten(0, 1)).view_as(crop.points_camera)
     return torch.where(crop.valid[..., None], points, 0.0).float()
 
@@ -81,51 +77,6 @@ class Features16:
         return self.kept
 
 
-class Watch:
-    """Standard stages that also keep what passes through them.
-
-    Args:
-        stages: whose answers are passed on.
-        network: whose heads predict, from the features.
-        features: of this frame.
-    """
-
-    def __init__(self, stages: Stages, network: CrispNetwork, features: Features16) -> None:
-        self._stages, self._network, self._features = stages, network, features
-        self.crops: list[Crop] = []
-        self.alive: list[Crop] = []
-        self.estimates: list[Estimate] = []
-        self.certificates: list[Certificate | None] = []
-        self.detections: list[Detection] = []
-
-    @torch.inference_mode()
-    def predict(self, crops: Sequence[Crop]) -> Prediction:
-        self.crops = list(crops)
-        found = self._features.of(crops)
-        device = next(self._network.shape_head.parameters()).device
-        return self._network.predict_from_features(
-            Features(found.taps.to(device).float(), found.cls.to(device).float())
-        )
-
-    def correct(
-        self, estimates: Sequence[Estimate], prediction: Prediction, crops: Sequence[Crop]
-    ) -> list[Estimate]:
-        self.alive = list(crops)
-        return self._stages.correct(estimates, prediction, crops)
-
-    def certify(
-        self, estimates: Sequence[Estimate], frame: Frame, detections: Sequence[Detection]
-    ) -> list[Certificate | None]:
-        self.estimates, self.detections = list(estimates), list(detections)
-        self.certificates = self._stages.certify(estimates, frame, detections)
-        return self.certificates
-
-    def stages(self, *, meshes: bool) -> Stages:
-        """The same, watched; without meshes, which cost more than all else, every object ends without one."""
-        watched = replace(self._stages, predict=self.predict, correct=self.correct, certify=self.certify)
-        return watched if meshes else without_meshes(watched)
-
-
 def look(
     frame: Frame,
     detections: Masks,
@@ -135,37 +86,39 @@ def look(
     features: Features16,
     target: Target = object_points,
     meshes: bool = False,
-) -> list[SeenObject]:
-    """Estimate a frame's objects and keep the lessons of those that are certified; one answer per mask.
+) -> list[LabelledObject]:
+    """Estimate a frame's objects and label those that are certified; one answer per mask.
 
     Args:
         stages: of the pipeline; `predict` is replaced by the network's heads on the kept features.
-        target: what coordinates a certified estimate teaches.
-        meshes: make them; without, results have the status "no_surface".
+        target: what coordinates a certified object teaches.
+        meshes: make them; without, which saves more time than all else takes, every result has the status
+            "no_surface".
     """
-    watch = Watch(stages, network, features)
-    results = estimate(frame, detections, watch.stages(meshes=meshes))
-    # Records pass through the stages untouched, so that identity tells which is which.
-    numbers = {id(item): number for number, item in enumerate(detections)}
-    rows = {id(crop): row for row, crop in enumerate(watch.crops)}
-    seen = [SeenObject(number, result) for number, result in enumerate(results)]
-    ends = zip(watch.detections, watch.alive, watch.estimates, watch.certificates, strict=True)
-    for detection, crop, found, certificate in ends:
-        label = None
-        if certificate is not None and certificate.certified:
-            label = _label(features, rows[id(crop)], crop, found, target(found, crop))
-        number = numbers[id(detection)]
-        seen[number] = SeenObject(number, results[number], found, certificate, label)
-    return seen
+    stages = replace(stages, predict=lambda objects: predict_kept(objects, network, features))
+    objects = process(frame, detections, stages if meshes else without_meshes(stages))
+    labels = [_label(found, target(found)) if found.certified else None for found in objects.all]
+    return [LabelledObject(*row) for row in zip(objects.all, objects.results(), labels, strict=True)]
 
 
-def _label(features: Features16, row: int, crop: Crop, found: Estimate, pnc: Tensor) -> PseudoLabel:
-    assert features.kept is not None
+@torch.inference_mode()
+def predict_kept(objects: Objects, network: CrispNetwork, features: Features16) -> Objects:
+    """The stage `predict`: the network's heads on features that are kept with the objects."""
+    kept = features.of(objects.crops)
+    device = next(network.shape_head.parameters()).device
+    prediction = network.predict_from_features(
+        Features(kept.taps.to(device).float(), kept.cls.to(device).float())
+    )
+    return objects.with_prediction(prediction, kept)
+
+
+def _label(found: FrameObject, pnc: Float[Tensor, "g g 3"]) -> PseudoLabel:
+    assert found.features is not None and found.crop is not None and found.estimate is not None
     # Copies: a view would keep the features of the whole frame in memory for as long as one label waits.
     return PseudoLabel(
-        taps=features.kept.taps[row].clone(),
-        cls=features.kept.cls[row].clone(),
+        taps=found.features.taps[0].clone(),
+        cls=found.features.cls[0].clone(),
         pnc=pnc,
-        valid=crop.valid,
-        shape_code=found.shape_code.detach().cpu().clone(),
+        valid=found.crop.valid,
+        shape_code=found.estimate.shape_code.detach().cpu().clone(),
     )

@@ -17,9 +17,10 @@ from safetensors.torch import load_file, save_file
 
 import crisp
 from crisp.adapt.adapter import Adapter
-from crisp.adapt.options import AdaptOptions, claim, mask_source
+from crisp.adapt.options import AdaptOptions
 from crisp.adapt.pseudo_labels import Features16, Masks
 from crisp.adapt.recipe import AdaptRecipe
+from crisp.adapt.run_record import claim, mask_source
 from crisp.adapt.snapshot import AuditLog, read_snapshot, write_snapshot
 from crisp.certify.calibration import NAME as CALIBRATION
 from crisp.certify.calibration import write_calibration

@@ -22,7 +22,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from crisp.adapt.guard import Measure, Verdict
-from crisp.adapt.pseudo_labels import SeenObject
+from crisp.adapt.pseudo_labels import LabelledObject
 from crisp.adapt.update import PseudoLabel
 from crisp.errors import InputError
 from crisp.files import finite, write_whole
@@ -71,25 +71,26 @@ def read_audit(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines[:-1]]
 
 
-def label_line(frame_id: str, item: SeenObject, fate: str) -> dict[str, Any]:
+def label_line(frame_id: str, item: LabelledObject, fate: str) -> dict[str, Any]:
     """One pseudo-label, used or not, and why."""
+    estimate, certificate = item.found.estimate, item.found.certificate
     line: dict[str, Any] = {
         "event": "label",
         "frame": frame_id,
-        "detection": item.detection,
-        "status": "ok" if item.estimate is not None else item.result.status,
-        "message": "" if item.estimate is not None else item.result.message,
+        "detection": item.found.slot,
+        "status": "ok" if estimate is not None else item.result.status,
+        "message": "" if estimate is not None else item.result.message,
         "fate": fate,
     }
-    if item.estimate is not None:
-        line["T_camera_object"] = item.estimate.T_camera_object.tolist()
-        if (found := item.estimate.correction) is not None:
-            line["T_camera_object_start"] = found.T_camera_object_start.tolist()
-            line |= {"own_residual_m": found.rms_start_m, "rms_m": found.rms_m}
-    if item.certificate is not None:
+    if estimate is not None:
+        line["T_camera_object"] = estimate.T_camera_object.tolist()
+        if (correction := estimate.correction) is not None:
+            line["T_camera_object_start"] = correction.T_camera_object_start.tolist()
+            line |= {"own_residual_m": correction.rms_start_m, "rms_m": correction.rms_m}
+    if certificate is not None:
         names = ("certified", "residual_quantile_m", "free_space_share")
-        line |= {name: getattr(item.certificate, name) for name in names}
-        line["reasons"] = list(item.certificate.reasons)
+        line |= {name: getattr(certificate, name) for name in names}
+        line["reasons"] = list(certificate.reasons)
     return line
 
 

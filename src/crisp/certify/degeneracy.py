@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from crisp.errors import InputError
+from crisp.errors import InputError, needing
 from crisp.refine.active_shape import ShapeGram
 
 
@@ -111,7 +111,8 @@ def plot_over_keyframes(
         labels: of the S sets.
         visible_from: from which number of keyframes on the telling part is in view; drawn as a line.
     """
-    from matplotlib.figure import Figure
+    with needing("report"):
+        from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8.0, 3.6), layout="constrained")
     number = np.arange(1, mu.shape[1] + 1)

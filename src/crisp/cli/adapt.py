@@ -1,109 +1,80 @@
-"""The verb `crisp adapt`: self-training on frames without labels, and the page that tells of it.
-
-Heavy imports stay inside the verb that needs them.
-"""
+"""`crisp adapt`: self-training on frames without labels, and the page that tells of it."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from crisp.config import Adapt, Demo
+from typing_extensions import Doc
+
+from crisp.adapt.options import AdaptOptions
+from crisp.errors import MissingExtraError
+from crisp.shipped import recipe_names
 
 if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Float
 
-    from crisp.adapt.options import AdaptOptions
     from crisp.data.dataset import Dataset
     from crisp.output.report.adaptation import BeforeAfter
     from crisp.sources.masks import MaskSource
 
 SHOWN_FRAMES = 3
-DEMO_FRAMES = 16
 
 
-def adapt(config: Adapt) -> int:
-    """Self-training on frames without labels. Run again, it goes on where it stopped."""
-    from crisp.adapt.recipe import load_adapt_recipe
-    from crisp.adapt.run import adapt
+@dataclass(frozen=True)
+class Adapt:
+    """Adapt a model to unlabelled frames by self-training. Run again, it goes on where it stopped."""
 
-    folder = adapt(load_adapt_recipe(config.recipe), _options(config))
-    page = report(config, folder)
-    print(f"checkpoint: {folder}\nreport: {page}")
-    return 0
+    adaptation: AdaptOptions
+    """Where the run reads and writes."""
+    recipe: Annotated[
+        str, Doc(f"A recipe of the package ({', '.join(recipe_names('adapt'))}) or a TOML file.")
+    ] = "default"
+    score: bool = False
+    """Score the stream against the labels in the report, where there are any; they have no other part."""
 
+    def run(self) -> int:
+        from crisp.adapt.recipe import load_adapt_recipe
+        from crisp.adapt.run import adapt
 
-def _options(config: Adapt) -> AdaptOptions:
-    from crisp.adapt.options import AdaptOptions
-
-    return AdaptOptions(
-        dataset=config.dataset,
-        split=config.split,
-        weights=config.weights,
-        out=config.out,
-        frames=config.frames,
-        processes=config.processes,
-        snapshot_every=config.snapshot_every,
-        detections=config.detections,
-        min_score=config.min_score,
-    )
+        folder = adapt(load_adapt_recipe(self.recipe), self.adaptation)
+        print(f"checkpoint: {folder}")
+        try:
+            print(f"report: {report(self, folder)}")
+        except MissingExtraError as error:
+            print(f"crisp: no report: {error}", file=sys.stderr)
+        return 0
 
 
-def adapt_demo(config: Demo, *, frames: int = DEMO_FRAMES) -> int:
-    """Render a stream of hard frames, adapt to it, and score it against labels that had no part in it."""
-    from crisp.synth.procedural import catalogue
-    from crisp.synth.synthesise import SynthesisConfig, synthesise
-
-    stream = config.out / "stream"
-    count = (min(config.objects, 7), config.objects)
-    render = SynthesisConfig(
-        split="stream",
-        scenes=frames,
-        views_per_scene=1,
-        look="hard",
-        seed=config.seed,
-        objects_per_scene=count,
-    )
-    synthesise(catalogue(), out=stream, config=render, workers=2)
-    return adapt(
-        Adapt(
-            dataset=stream,
-            split="stream",
-            out=config.out / "adaptation",
-            weights=config.weights,
-            recipe="demo",
-            score=True,
-        )
-    )
-
-
-def report(config: Adapt, folder: Path) -> Path:
+def report(adapted: Adapt, folder: Path) -> Path:
     """The page of a finished adaptation."""
-    from crisp.adapt.options import mask_source
     from crisp.adapt.run import audit_path
+    from crisp.adapt.run_record import mask_source
     from crisp.adapt.snapshot import read_audit
     from crisp.data.layouts import open_dataset
     from crisp.output.report.adaptation import write_adaptation_report
 
-    dataset = open_dataset(config.dataset, config.split)
-    masks = mask_source(dataset, _options(config))
-    lines = read_audit(audit_path(config.out))
+    options = adapted.adaptation
+    dataset = open_dataset(options.dataset, options.split)
+    masks = mask_source(dataset, options)
+    lines = read_audit(audit_path(options.out))
     origin = {
-        "from": config.weights,
-        "recipe": config.recipe,
-        "data set": config.dataset.resolve().name,
-        "split": config.split,
-        "masks": "beside the frames" if config.detections is None else config.detections.name,
-        "labels": "for the scores alone" if config.score else "none",
+        "from": options.weights,
+        "recipe": adapted.recipe,
+        "data set": options.dataset.resolve().name,
+        "split": options.split,
+        "masks": "beside the frames" if options.detections is None else options.detections.name,
+        "labels": "for the scores alone" if adapted.score else "none",
     }
     return write_adaptation_report(
-        config.out / "report.html",
+        options.out / "report.html",
         lines,
-        _pictures(config, folder, lines, frames=Frames(dataset, masks)),
+        _pictures(options, folder, lines, frames=Frames(dataset, masks)),
         origin=origin,
-        add_s_m=_scores(dataset, masks, lines) if config.score else None,
+        add_s_m=_scores(dataset, masks, lines) if adapted.score else None,
     )
 
 
@@ -131,7 +102,7 @@ class Frames:
 
 
 def _pictures(
-    config: Adapt, folder: Path, lines: list[dict[str, Any]], *, frames: Frames
+    options: AdaptOptions, folder: Path, lines: list[dict[str, Any]], *, frames: Frames
 ) -> list[BeforeAfter]:
     """Frames of the guard under both weights, the network alone: what adaptation changed."""
     from crisp.model import load_model
@@ -139,7 +110,7 @@ def _pictures(
 
     guarded = [line["frame"] for line in lines if line["event"] == "label" and line["fate"] == "guard"]
     keys = {key.frame_id: key for key in frames.dataset.bare_keys}
-    models = [load_model(source).with_correction("none") for source in (config.weights, folder)]
+    models = [load_model(source).with_correction("none") for source in (options.weights, folder)]
     pictures = []
     for frame_id in list(dict.fromkeys(guarded))[:SHOWN_FRAMES]:
         frame, masks = frames.dataset.load_frame(keys[frame_id]), frames.masks.masks(keys[frame_id])

@@ -21,6 +21,7 @@ from crisp.documents import check_depth
 from crisp.errors import InputError
 from crisp.geometry.camera import Camera
 from crisp.geometry.points import nearest_distance
+from crisp.sources.frame_files import FrameFiles
 from crisp.sources.frames import (
     MM_PER_M,
     CameraEntry,
@@ -174,13 +175,12 @@ class _Read:
     entry: CameraEntry | None
 
 
-def check_files(
-    *, rgb: Path | None, depth: Path | None, camera: Path | None, masks: Sequence[Path] = ()
-) -> Diagnosis:
+def check_files(files: FrameFiles) -> Diagnosis:
     """Check the files that `crisp estimate` takes; what is missing or damaged leaves the others to be read.
 
     Without a camera file the depth's unit is not known: then it is read as millimetres, and said to be.
     """
+    rgb, depth, camera = files.rgb, files.depth, files.camera
     findings: list[Finding] = []
     entry = None if camera is None else attempt("camera", lambda: _entry(camera), findings)
     if camera is None:
@@ -192,9 +192,9 @@ def check_files(
         findings.append(Finding("fault", "colour", "the colour image is missing: give --rgb."))
     read = _Read(image, _depth(depth, entry, camera, findings=findings), entry)
     _check_sizes(read, camera, findings)
-    for path in masks:
+    for path in files.masks:
         _check_mask(path, read, findings)
-    if not masks:
+    if not files.masks:
         findings.append(
             Finding("note", "masks", "no masks were given: an estimate needs one for each object.")
         )

@@ -15,60 +15,47 @@ from typing import Any, Protocol, runtime_checkable
 from crisp.data.dataset import Dataset, FrameKey
 from crisp.data.layouts import open_dataset
 from crisp.errors import InputError, ObjectFailure, naming
+from crisp.evaluate.options import ModelChoice, PredictOptions
 from crisp.evaluate.targets import targets_of
-from crisp.model import Model, load_model
-from crisp.output.registry import FRAME_SINKS, sinks_named
+from crisp.model import Model
+from crisp.output.registry import FRAME_SINKS, SET_SINKS, sinks_named
 from crisp.output.results import described
 from crisp.output.sink import FrameResults, Run, Sinks
 from crisp.progress import track
+from crisp.sources.frame_files import FrameFiles
 from crisp.sources.frames import read_detection, read_json
 from crisp.sources.masks import DetectedMasks, MaskSource, open_detections
 from crisp.tracking.association import checked_names
 from crisp.types import Detection, Frame, Result
 
 
-@dataclass(frozen=True)
-class FrameFiles:
-    """One RGB-D frame on disk, as `Frame.from_files` takes it, and a mask image for each object."""
-
-    rgb: Path
-    depth: Path
-    camera: Path
-    masks: tuple[Path, ...]
-
-
 def estimate_files(
-    files: FrameFiles,
-    out: Path,
-    *,
-    weights: str | Path = "bundled",
-    correct: str = "own",
-    sinks: Sequence[str] = FRAME_SINKS,
+    files: FrameFiles, choice: ModelChoice, *, out: Path, sinks: Sequence[str] = ()
 ) -> list[Result]:
     """Estimate one frame and hand the results to sinks.
 
     Args:
         out: folder for what the sinks write.
-        weights: name of a bundled model or a checkpoint folder.
-        correct: settings of the corrector, as in `Model.with_correction`.
-        sinks: names, as in `crisp.output.registry`.
+        sinks: names, as in `crisp.output.registry`; by default what suits a single frame.
 
     Returns:
         One result for each mask, in order; one whose file cannot be read is `mask_unreadable`.
 
     Raises:
-        InputError: a file of the frame that cannot be used, unusable weights or settings, an unknown sink, or
-            a folder that cannot be written.
+        InputError: a file of the frame that is missing or cannot be used, unusable weights or settings, an
+            unknown sink, or a folder that cannot be written.
     """
-    chosen = Sinks(sinks_named(sinks))
+    if files.rgb is None or files.depth is None or files.camera is None or not files.masks:
+        raise InputError("give --rgb, --depth, --camera and --masks, or --dataset.")
+    chosen = Sinks(sinks_named(sinks or FRAME_SINKS))
     frame = Frame.from_files(files.rgb, files.depth, files.camera)
     detections = [read_detection(path) for path in files.masks]
-    model = load_model(weights).with_correction(correct)
+    model = choice.load()
     run = Run(
         out,
         model,
         settings={"masks": [path.name for path in files.masks]},
-        origin={"image": files.rgb.name, "corrector": correct},
+        origin={"image": files.rgb.name, "corrector": choice.correct},
     )
     chosen.open(run)
     results = model.estimate(frame, detections)
@@ -77,20 +64,7 @@ def estimate_files(
     return results
 
 
-def predict(
-    model: Model,
-    dataset_dir: Path,
-    split: str,
-    out: Path,
-    *,
-    most_frames: int | None = None,
-    min_visib_fract: float = 0.0,
-    tracks: str | Path | None = None,
-    detections: Path | None = None,
-    min_score: float = 0.0,
-    targets: Path | None = None,
-    sinks: Sequence[str] = ("json",),
-) -> list[str]:
+def predict(model: Model, dataset_dir: Path, options: PredictOptions, *, out: Path) -> list[str]:
     """Estimate every labelled object of a split from its ground-truth visible mask, or what a detector found.
 
     Poses of the labels are never opened for estimation. A frame that cannot be read is named in
@@ -99,14 +73,6 @@ def predict(
 
     Args:
         out: folder for what the sinks write, such as `results.json` and the meshes.
-        most_frames: only the first so many.
-        min_visib_fract: leave out objects of which less can be seen; recorded, and heeded by `score`.
-        tracks: let the frames of a scene, in order, help one another: "auto" tells objects apart by their
-            places in the world, a JSON file by names; None takes each frame for itself.
-        detections: masks from a BOP detections file or a folder of NOCS's; labels are then not needed.
-        min_score: detections with a lower score are left out.
-        targets: BOP's targets file: only the frames that it names.
-        sinks: names, as in `crisp.output.registry`; `score` reads what "json" writes.
 
     Returns:
         A sentence for each scene, frame or mask that could not be read.
@@ -115,15 +81,15 @@ def predict(
         InputError: no such data set or split, fewer than one frame, or a folder with results of another
             model, other settings or another data set; tracks that cannot be kept; an unknown sink.
     """
-    if most_frames is not None and most_frames < 1:
-        raise InputError(f"at least one frame must be estimated, got --frames {most_frames}.")
-    dataset = open_dataset(dataset_dir, split)
-    source = _source(dataset, detections, min_visib_fract=min_visib_fract, min_score=min_score)
-    frames = _frames(dataset, source, targets)[:most_frames]
-    views = estimating(model, dataset, frames, tracks=tracks)
-    settings = _settings(dataset, source) | {"min_visib_fract": min_visib_fract} | dict(views.settings)
-    origin = {"data set": settings["dataset"], "split": split}
-    sink = Sinks(sinks_named(sinks))
+    if options.frames is not None and options.frames < 1:
+        raise InputError(f"at least one frame must be estimated, got --frames {options.frames}.")
+    dataset = open_dataset(dataset_dir, options.split)
+    source = _source(dataset, options)
+    frames = _frames(dataset, source, options.targets)[: options.frames]
+    views = estimating(model, dataset, frames, tracks=options.tracks)
+    settings = _settings(dataset, source) | {"min_visib_fract": options.min_visible} | dict(views.settings)
+    origin = {"data set": settings["dataset"], "split": options.split}
+    sink = Sinks(sinks_named(options.sinks or SET_SINKS))
     done = sink.open(Run(out, model, settings, origin, frames=len(frames), resume=True))
     left = views.unfinished(frames, done or ())
     sink.forget(key.frame_id for key in left)
@@ -189,16 +155,12 @@ class LabelledMasks:
         )
 
 
-def _source(
-    dataset: Dataset, detections: Path | None, *, min_visib_fract: float, min_score: float
-) -> MaskSource:
-    if detections is None:
-        return LabelledMasks(dataset, min_visib_fract)
-    if min_visib_fract > 0:
-        raise InputError(
-            "detections do not say how much of an object is visible: leave min_visib_fract at 0."
-        )
-    return open_detections(dataset, detections, min_score=min_score)
+def _source(dataset: Dataset, options: PredictOptions) -> MaskSource:
+    if options.detections is None:
+        return LabelledMasks(dataset, options.min_visible)
+    if options.min_visible > 0:
+        raise InputError("detections do not say how much of an object is visible: leave min_visible at 0.")
+    return open_detections(dataset, options.detections, min_score=options.min_score)
 
 
 Detections = Sequence[Detection | ObjectFailure]

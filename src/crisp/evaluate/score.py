@@ -12,7 +12,6 @@ import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import crisp
@@ -22,8 +21,9 @@ from crisp.errors import InputError
 from crisp.evaluate.cases import SEED, Case, CaseReader, FrameCases, Loose
 from crisp.evaluate.conventions import CONVENTIONS, Conventions
 from crisp.evaluate.detections import MATCHING, detections_of
-from crisp.evaluate.metrics import DEFAULT, metrics_named
+from crisp.evaluate.metrics import metrics_named
 from crisp.evaluate.metrics.metric import Metric, ObjectScore, Surplus
+from crisp.evaluate.options import ScoreOptions
 from crisp.evaluate.predictions import Predictions, frames_of, read_predictions
 from crisp.evaluate.score_files import Scores, check_settings, write_scores
 from crisp.evaluate.targets import Targets, targets_of
@@ -34,72 +34,40 @@ Metrics = Mapping[str, Metric[Any]]
 """By name, in the order of their registration."""
 
 
-def score(
-    predictions_dir: Path,
-    dataset_dir: Path,
-    split: str,
-    *,
-    protocols: Sequence[str] = DEFAULT,
-    out: Path | None = None,
-    predicted_frames_only: bool = False,
-    progress: bool = False,
-    detections: Path | None = None,
-    targets: Path | None = None,
-) -> Scores:
+def score(options: ScoreOptions, *, progress: bool = False) -> Scores:
     """Score estimates of a split of a data set, in whichever layout: `score_set` of its reader.
 
     Raises:
         InputError: as `score_set`, or there is no such data set or split.
     """
-    return score_set(
-        predictions_dir,
-        open_dataset(dataset_dir, split),
-        CONVENTIONS[layout_of(dataset_dir)],
-        protocols=protocols,
-        out=out,
-        predicted_frames_only=predicted_frames_only,
-        progress=progress,
-        detections=detections,
-        targets=targets,
-    )
+    metrics_named(options.protocols)  # a mistyped name is said before anything is opened
+    dataset = open_dataset(options.dataset, options.split)
+    return score_set(options, dataset, CONVENTIONS[layout_of(options.dataset)], progress=progress)
 
 
 def score_set(
-    predictions_dir: Path,
-    dataset: Dataset,
-    conventions: Conventions,
-    *,
-    protocols: Sequence[str] = DEFAULT,
-    out: Path | None = None,
-    predicted_frames_only: bool = False,
-    progress: bool = False,
-    detections: Path | None = None,
-    targets: Path | None = None,
+    options: ScoreOptions, dataset: Dataset, conventions: Conventions, *, progress: bool = False
 ) -> Scores:
     """Score estimates of a split of any layout; write `scores.json`, `.md`, `.csv` and BOP's results CSV.
 
     What each protocol samples and averages: the `settings` of each metric, docs/evaluation.md.
 
     Args:
-        predictions_dir: with `results.json`.
         dataset, conventions: with the labels and the true models; of its layout.
-        out: where the files go; beside the predictions unless given.
-        predicted_frames_only: leave out frames that `results.json` does not name (part of a split).
         progress: show a bar.
-        detections: those that the predictions were made from, where they were.
-        targets: BOP's targets file: only the frames that it names, and in `bop` the objects.
 
     Raises:
         InputError: an unknown protocol, predictions that do not belong to the data set or to the detections,
             targets that do not, or scores in the folder that were made with other settings.
     """
-    metrics, predictions = metrics_named(protocols), read_predictions(predictions_dir)
-    found_by = detections_of(predictions.settings, dataset, detections)
-    wanted = None if targets is None else targets_of(targets, dataset)
-    settings = _settings(dataset, predictions, metrics, predicted_frames_only=predicted_frames_only)
+    metrics, predictions = metrics_named(options.protocols), read_predictions(options.predictions)
+    found_by = detections_of(predictions.settings, dataset, options.detections)
+    wanted = None if options.targets is None else targets_of(options.targets, dataset)
+    partly = options.predicted_frames_only
+    settings = _settings(dataset, predictions, metrics, predicted_frames_only=partly)
     settings |= {"unit": conventions.unit, "upright_axis": "xyz"[conventions.upright]}
     settings |= _chosen(found_by, wanted)
-    out = out or predictions_dir
+    out = options.out or options.predictions
     check_settings(out, settings)
     reader = CaseReader(
         dataset,
@@ -108,7 +76,7 @@ def score_set(
         detections=found_by,
         choose=None if wanted is None else wanted.chosen,
     )
-    keys = _keys(dataset, predictions, predicted_frames_only, wanted=wanted)
+    keys = _keys(dataset, predictions, partly, wanted=wanted)
     frames = _scored(reader, metrics, keys, progress=progress)
     rows = [row for frame in frames for row in frame.objects]
     if not rows:

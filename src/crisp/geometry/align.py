@@ -1,9 +1,9 @@
-"""Pose from pose-normalised coordinates (method.md, section 3): weighted Procrustes and batched RANSAC.
+"""Poses from matched points: weighted Procrustes, batched RANSAC, and a robust similarity fit.
 
-Both find T_camera_object, the motion z -> R z + t of SE(3) (no scale, det R = +1) from object points to
-measured points. The first is differentiable; the second is robust, draws once per object, and is not.
-
-A pose, and where it is not known a size, from pairs of points some of which are wrong. NumPy, float64.
+`weighted_procrustes` and `register` (PyTorch; method.md, section 3) find T_camera_object, the motion
+z -> R z + t of SE(3) (no scale, det R = +1) from object points to measured points. The first is
+differentiable. The second is robust to outliers and has no gradient. `fit_similarity` (NumPy, float64) is
+also robust, takes one object, and estimates the scale too unless it is given.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from crisp.geometry.pose import apply, from_rotation_translation
 
 MIN_POINTS = 4
 SHARE_OF_SIZE = 0.05  # 1 cm of the bundled model's objects, whose median diameter is 19.5 cm
-# A second principal spread below this share of the first makes a line, and the turn about a line is free.
+# Points count as collinear below this ratio of the second to the first principal spread. The rotation about
+# a line is not determined.
 MIN_SPREAD_RATIO = 1e-3
 # The rotation moves at most 1 / (2 eps) times as much as the correlation matrix, relative to its norm.
 GRADIENT_EPS = 1e-3
@@ -35,10 +36,10 @@ class RegistrationConfig:
     Args:
         hypotheses: draws per object.
         sample: points per draw (at least 3).
-        inlier_m: a point agrees with a pose when its residual is below this, metres.
+        inlier_m: a point is an inlier of a pose when its residual is below this, metres.
         refits: weighted refits after the draws, the first ones with a wider kernel.
-        scoring_points: at most this many points per object judge the draws; all judge the refits.
-        seed: of the draws. An object's pose depends on the seed, never on its neighbours in the batch.
+        scoring_points: at most this many points per object score the draws; the refits use all points.
+        seed: of the draws. An object's pose does not depend on the other objects of the batch.
     """
 
     hypotheses: int = 256
@@ -59,9 +60,9 @@ class RegistrationConfig:
 
     @classmethod
     def for_size(cls, diameter_m: float) -> RegistrationConfig:
-        """For objects of about this size: points agree within a twentieth of it, at least within 1 cm.
+        """For objects of about this size: inlier_m is a twentieth of the diameter, and at least 1 cm.
 
-        A set whose unit is no metre needs that: SPE3R's satellites are one "metre" across.
+        Data sets whose unit is not the metre need this: SPE3R's satellites are one "metre" across.
         """
         return cls(inlier_m=max(cls.inlier_m, SHARE_OF_SIZE * diameter_m))
 
@@ -73,9 +74,9 @@ class Registration:
     Args:
         T_camera_object: (B, 4, 4) float64; the identity where not ok.
         inlier_share: (B,) share of the valid points with a residual below inlier_m; 0 where not ok.
-        residual_m: (B, N) distance of each point from its place under the pose; infinite for points that do
-            not count and for objects that are not ok.
-        ok: (B,) False where fewer than four points agree, or where those lie on a line or in a point.
+        residual_m: (B, N) |R z + t - x| of each pair; infinite for invalid points and for objects that are
+            not ok.
+        ok: (B,) False where there are fewer than four inliers, or where these lie on a line or in a point.
     """
 
     T_camera_object: Float[Tensor, "b 4 4"]
@@ -93,14 +94,16 @@ def weighted_procrustes(
 ) -> Float[Tensor, "*b 4 4"]:
     """T_camera_object minimising sum_i w_i |R z_i + t - x_i|^2 over SE(3) (section 3).
 
-    Differentiable with respect to all three. Where the points leave the rotation open (on a line, in a point,
-    or no weight at all) it is one of the best, and the gradient is damped, never NaN.
+    Differentiable with respect to all three inputs. Where the points do not determine the rotation (on a
+    line, in a point, or no weight at all), it returns one of the minimisers; the gradient is damped, never
+    NaN.
 
     Args:
         pnc: z, metres, object frame.
         points_camera: x, metres, camera frame.
         weights: not negative; points of weight zero have no influence, but must be finite.
-        gradient_eps: the gradient is short by (gradient_eps / sum of two relative singular values)^2.
+        gradient_eps: damping; the gradient is too small by the relative amount
+            (gradient_eps / sum of two relative singular values)^2.
     """
     total = weights.sum(-1, keepdim=True)
     share = (weights / total.clamp(min=torch.finfo(weights.dtype).tiny)).unsqueeze(-1)
@@ -112,8 +115,8 @@ def weighted_procrustes(
 def _from_moments(
     correlation: Tensor, z_mean: Float[Tensor, "*b 3"], x_mean: Tensor, *, gradient_eps: float = GRADIENT_EPS
 ) -> Float[Tensor, "*b 4 4"]:
-    """Arun's solution: the rotation nearest to the correlation of x with z, and the means on each other."""
-    # The best rotation ignores the correlation's size; dividing by it makes the damping relative.
+    """Arun's solution: the rotation nearest to the correlation of x with z; the means map on each other."""
+    # The best rotation does not depend on the correlation's scale; dividing by it makes the damping relative.
     size = correlation.detach().square().sum((-1, -2), keepdim=True).sqrt()
     unit = correlation / size.clamp(min=torch.finfo(size.dtype).tiny ** 0.5)
     R = _nearest_rotation(unit, gradient_eps)
@@ -123,16 +126,16 @@ def _from_moments(
 def _nearest_rotation(M: Float[Tensor, "*b 3 3"], gradient_eps: float) -> Float[Tensor, "*b 3 3"]:
     if not torch.is_inference_mode_enabled():
         return roma.special_procrustes(M, gradient_eps=gradient_eps)
-    # roma keeps constants for the whole process: made in inference mode, no gradient could ever use them.
+    # roma caches constants for the whole process: created in inference mode, they would not allow gradients.
     with torch.inference_mode(False), torch.no_grad():
         return roma.special_procrustes(M.clone(), gradient_eps=gradient_eps)
 
 
 def draw_samples(valid: Bool[Tensor, "b n"], config: RegistrationConfig) -> Int[Tensor, "b h s"]:
-    """Indices of the minimal samples: each uniform among the object's valid points (0 where it has none).
+    """Indices of the minimal samples, uniform among each object's valid points (0 where it has none).
 
-    A sample may hold a point twice, which is rare and yields one poor draw. The random numbers are shared by
-    all objects, so that an object's draws do not depend on its batch.
+    A sample may hold a point twice; this is rare and costs one poor draw. All objects share the random
+    numbers, so that an object's draws do not depend on its batch.
     """
     generator = torch.Generator().manual_seed(config.seed)
     uniform = torch.rand(config.hypotheses, config.sample, generator=generator, dtype=torch.float64)
@@ -164,9 +167,9 @@ def truncated_cost(
 
 @dataclass(frozen=True, eq=False)
 class _Pairs:
-    """Products of matched points, in which residuals and moments are both linear: one matrix product each.
+    """Products of matched points. Residuals and moments are linear in them, so each is one matrix product.
 
-    Differences of squares lose half the digits, of which float64 on centred points has plenty.
+    Differences of squares lose half the digits; float64 on centred points has enough.
 
     Args:
         products: x z' (9, row-major), z, x, 1.
@@ -208,8 +211,8 @@ def register(
 ) -> Registration:
     """Robust pose of every object of a batch (section 3): all draws at once, then weighted refits.
 
-    Points that are not valid, or not finite, never count. A hopeless object raises nothing: its `ok` is
-    False. Deterministic, without gradient (`weighted_procrustes` has one).
+    Points that are invalid or not finite are ignored. An object that cannot be registered raises nothing: its
+    `ok` is False. Deterministic; no gradient (use `weighted_procrustes` for one).
     """
     config = config or RegistrationConfig()
     if valid.shape[1] < MIN_POINTS:
@@ -246,7 +249,7 @@ def _nothing_found(valid: Bool[Tensor, "b n"]) -> Registration:
 def _centred(
     points: Float[Tensor, "b n 3"], valid: Bool[Tensor, "b n"]
 ) -> tuple[Float[Tensor, "b n 3"], Float[Tensor, "b 3"]]:
-    """Float64, valid points about their mean, the others at zero."""
+    """Valid points minus their mean, float64, and that mean; the other points are zero."""
     clean = torch.where(valid.unsqueeze(-1), points.double(), 0.0)
     mean = clean.sum(1) / valid.sum(-1, keepdim=True).clamp(min=1)
     return torch.where(valid.unsqueeze(-1), clean - mean.unsqueeze(1), 0.0), mean
@@ -274,7 +277,10 @@ def _refit(
     valid: Bool[Tensor, "b n"],
     config: RegistrationConfig,
 ) -> Float[Tensor, "b 4 4"]:
-    """Tukey's biweight, its reach falling from 3 to 1 inlier_m; with too few points in reach a pose stays."""
+    """Refits with Tukey's biweight, its cut-off falling from 3 to 1 inlier_m.
+
+    A pose with fewer than `MIN_POINTS` points within the cut-off is kept as it is.
+    """
     pairs = _Pairs.of(z, x)
     for reach_m in torch.linspace(3.0, 1.0, config.refits).mul(config.inlier_m).tolist():
         squared = pairs.squared_residuals(T.unsqueeze(1))[:, 0]
@@ -293,7 +299,7 @@ def _residual(
 def _spread(
     points: Float[Tensor, "b n 3"], counts: Bool[Tensor, "b n"], config: RegistrationConfig
 ) -> Bool[Tensor, " b"]:
-    """Whether the points that count span at least a plane."""
+    """Whether the selected points span at least a plane."""
     centred, _ = _centred(points, counts)
     covariance = centred.mT @ centred / counts.sum(-1).clamp(min=1)[:, None, None]
     eigenvalues = torch.linalg.eigvalsh(covariance)
@@ -304,7 +310,7 @@ def _spread(
 DRAWS, SAMPLE = 256, 4
 REFITS = 10
 LEAST_POINTS = 8
-LEAST_SPREAD = 1e-3  # of the second direction, as a share of the first: less is a line
+LEAST_SPREAD = 1e-3  # second principal spread as a share of the first; below it the points are collinear
 
 
 @dataclass(frozen=True, eq=False)
@@ -313,7 +319,7 @@ class Similarity:
 
     Args:
         T: (4, 4) with R and t.
-        inlier_share: of the pairs, those that agree within the bound.
+        inlier_share: share of the pairs with a residual below `inlier_m`.
     """
 
     T: Float[np.ndarray, "4 4"]
@@ -328,23 +334,23 @@ def fit_similarity(
     inlier_m: float,
     scale: float | None = None,
 ) -> Similarity | None:
-    """The best of many small samples, refitted to the pairs that agree (Umeyama, PAMI 1991, with draws).
+    """RANSAC over small samples, refitted to the inliers (closed form of Umeyama, PAMI 1991). Deterministic.
 
     Args:
-        inlier_m: pairs further apart than this do not count, in units of `points_camera`.
-        scale: where it is known.
+        inlier_m: largest residual of an inlier, in units of `points_camera`.
+        scale: the scale, where it is known; estimated where None.
 
     Returns:
-        None where fewer than eight pairs agree, or where those lie on a line. Equal pairs give equal answers.
+        None where there are fewer than eight inliers, or where these lie on a line.
     """
     if len(points_object) < LEAST_POINTS:
         return None
     chosen = np.random.default_rng(0).integers(len(points_object), size=(DRAWS, SAMPLE))
     R, t, s = _solve(points_object[chosen], points_camera[chosen], scale)
-    judges = np.linspace(0, len(points_object) - 1, min(len(points_object), 512)).astype(np.int64)
-    moved = s[:, None, None] * (points_object[judges] @ R.swapaxes(1, 2)) + t[:, None]
-    off = np.linalg.norm(moved - points_camera[judges], axis=-1)
-    best = int(np.minimum(off, inlier_m).sum(axis=1).argmin())
+    scored = np.linspace(0, len(points_object) - 1, min(len(points_object), 512)).astype(np.int64)
+    moved = s[:, None, None] * (points_object[scored] @ R.swapaxes(1, 2)) + t[:, None]
+    residual = np.linalg.norm(moved - points_camera[scored], axis=-1)
+    best = int(np.minimum(residual, inlier_m).sum(axis=1).argmin())
     near = _near(points_object, points_camera, (R[best], t[best], float(s[best])), bound=2 * inlier_m)
     for _ in range(REFITS):
         z, x = points_object[near], points_camera[near]
@@ -368,7 +374,7 @@ def _solve(
     z_off, x_off = z - z_mean[:, None], x - x_mean[:, None]
     left, sizes, right = np.linalg.svd(x_off.swapaxes(1, 2) @ z_off)
     sizes[:, 2] *= np.linalg.det(left) * np.linalg.det(right)
-    left[:, :, 2] *= (np.linalg.det(left) * np.linalg.det(right))[:, None]  # a rotation, no reflection
+    left[:, :, 2] *= (np.linalg.det(left) * np.linalg.det(right))[:, None]  # a rotation, not a reflection
     R = left @ right
     power = np.maximum((z_off**2).sum(axis=(1, 2)), np.finfo(np.float64).tiny)
     s = sizes.sum(axis=1) / power if scale is None else np.full(len(z), scale)

@@ -20,7 +20,7 @@ class Camera:
         height: image height in pixels.
 
     Raises:
-        InputError: K is singular, skewed out of form, or belongs to an image of another size.
+        InputError: K is singular or not upper triangular, or belongs to an image of another size.
     """
 
     K: Float[np.ndarray, "3 3"]

@@ -1,7 +1,4 @@
-"""Distances within and between point sets. NumPy, float64, metres.
-
-Some of the points of every object: indices into padded batches, and what they point at.
-"""
+"""Distances within and between point sets (NumPy, float64, metres); subsets of padded batches (PyTorch)."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ def nearest_distance(
     """Distance of each query point to the nearest reference point.
 
     Args:
-        reference: points, or their tree where it is asked more than once.
+        reference: points, or a tree of them (build it once for several queries).
         norm: p of the distance: 2, or 1 for the sum of the coordinates' differences.
 
     Raises:
@@ -59,7 +56,7 @@ def diameter(points: Float[np.ndarray, "n 3"]) -> float:
 
 
 def _hull_vertices(points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "k 3"]:
-    """Flat sets have no 3D hull: theirs is taken within the plane or the line in which they lie."""
+    """Vertices of the convex hull. A flat set has no 3D hull: its hull is taken within its plane or line."""
     if len(points) == 1:
         return points
     centred = points - points.mean(axis=0)
@@ -79,7 +76,7 @@ def _check_any(points: Float[np.ndarray, "n 3"]) -> None:
 
 
 def valid_first(valid: Bool[Tensor, "b n"]) -> Int[Tensor, "b n"]:
-    """Indices of each object's valid points in their order, then of the others."""
+    """Indices that put each object's valid points first, in their order, then the invalid ones."""
     return (~valid).to(torch.uint8).argsort(dim=-1, stable=True)
 
 
@@ -90,7 +87,7 @@ def gather_points(points: Float[Tensor, "b n 3"], index: Int[Tensor, "b ..."]) -
 
 
 def scoring_subset(valid: Bool[Tensor, "b n"], size: int) -> tuple[Int[Tensor, "b m"], Bool[Tensor, "b m"]]:
-    """At most `size` points per object, evenly spaced among its valid ones: indices, and which count."""
+    """At most `size` points per object, evenly spaced among its valid ones: indices, and which are valid."""
     wanted = min(size, valid.shape[1])
     count = valid.sum(-1, keepdim=True)
     used = count.clamp(max=wanted)
@@ -103,13 +100,13 @@ def scoring_subset(valid: Bool[Tensor, "b n"], size: int) -> tuple[Int[Tensor, "
 def take_points(
     points: Float[Tensor, "b n 3"], index: Int[Tensor, "b m"], counts: Bool[Tensor, "b m"]
 ) -> Float[Tensor, "b m 3"]:
-    """The points of a `scoring_subset`; zeros where it has none."""
+    """The points of a `scoring_subset`; zero where an index is not valid."""
     return torch.where(counts.unsqueeze(-1), gather_points(points, index), 0.0)
 
 
 def thinned(
     points: Float[Tensor, "b n 3"], valid: Bool[Tensor, "b n"], most: int
 ) -> tuple[Float[Tensor, "b m 3"], Bool[Tensor, "b m"]]:
-    """At most `most` valid points per object, evenly spaced among them, and which count."""
+    """At most `most` valid points per object, evenly spaced among them, and which of them are valid."""
     index, counts = scoring_subset(valid, most)
     return take_points(points, index, counts), counts

@@ -1,4 +1,4 @@
-"""Rigid motions as 4x4 matrices with any leading batch axes. `T_a_b` takes points of frame b to frame a.
+"""Rigid motions as 4x4 matrices with any leading batch axes. `T_a_b` maps points of frame b to frame a.
 
 Tangent vectors are (v, w): translation part first, metres; rotation part second, radians.
 """
@@ -23,14 +23,14 @@ def from_rotation_translation(
 
 
 def inverse(T: Float[Tensor, "*b 4 4"]) -> Float[Tensor, "*b 4 4"]:
-    """The motion back, by transposing the rotation."""
+    """The inverse motion: R transposed, and -R' t."""
     R_back = T[..., :3, :3].mT
     t_back = -(R_back @ T[..., :3, 3:])[..., 0]
     return from_rotation_translation(R_back, t_back)
 
 
 def apply(T: Float[Tensor, "*b 4 4"], points: Float[Tensor, "*b n 3"]) -> Float[Tensor, "*b n 3"]:
-    """Move points; the leading axes of both must be the same."""
+    """Transform points; T and the points must have the same leading axes."""
     return points @ T[..., :3, :3].mT + T[..., None, :3, 3]
 
 
@@ -53,7 +53,7 @@ def exp(xi: Float[Tensor, "*b 6"]) -> Float[Tensor, "*b 4 4"]:
 
 
 def log(T: Float[Tensor, "*b 4 4"]) -> Float[Tensor, "*b 6"]:
-    """Inverse of `exp` for turns of at most half a revolution."""
+    """Inverse of `exp` for rotations of at most 180 degrees."""
     w = roma.rotmat_to_rotvec(T[..., :3, :3])
     squared = w.square().sum(-1)
     small = squared < SMALL_ANGLE_RAD**2
@@ -72,7 +72,7 @@ def _cross_matrix(w: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 3 3"]:
 
 
 def rotation_angle_deg(R_a: Float[Tensor, "*b 3 3"], R_b: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b"]:
-    """Angle of the turn between two rotations, degrees in [0, 180]."""
+    """Angle of the rotation between two rotations, degrees in [0, 180]."""
     return torch.rad2deg(roma.rotmat_geodesic_distance(R_a, R_b))
 
 

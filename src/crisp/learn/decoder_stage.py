@@ -1,4 +1,4 @@
-"""Stage 1: the shape decoder learns all objects from distances alone, with one free code per object."""
+"""Stage 1: train the shape decoder on signed distances of all objects, with one free code per object."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from crisp.shape.sdf import SignedDistance
 
 
 class CodedDecoder(nn.Module):
-    """A decoder together with one code per object, as one thing to optimise and to resume."""
+    """A decoder and one code per object, as one module to optimise and to save."""
 
     def __init__(self, decoder: FilmSirenDecoder, objects: int) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ def train_decoder(
 
 
 def cosine(step: int, steps: int, warm_up: float = 0.03) -> float:
-    """Factor of the learning rate: a short linear warm-up, then half a cosine to zero."""
+    """Learning-rate factor: a short linear warm-up, then half a cosine to zero."""
     at = (step + 1) / max(steps, 1)
     if at < warm_up:
         return at / warm_up
@@ -98,7 +98,7 @@ def _stack(samples: Sequence[SdfSamples], device: torch.device) -> tuple[Tensor,
 
 
 def _weights_at(step: int, stage: DecoderStage) -> SdfWeights:
-    """The eikonal term at every so many steps, so much stronger; nothing of it in between."""
+    """The loss weights at a step: the eikonal weight times `eikonal_every` at every such step, else 0."""
     on = step % stage.eikonal_every == 0
     return replace(stage.weights, eikonal=stage.weights.eikonal * stage.eikonal_every if on else 0.0)
 
@@ -125,7 +125,7 @@ def _step_loss(
 def field_gradient(
     field: SignedDistance, points: Float[Tensor, "k n 3"], codes: Float[Tensor, "k c"]
 ) -> Float[Tensor, "k n 3"]:
-    """Gradient of the distance at the points, itself differentiable (the eikonal term needs that)."""
+    """Gradient of the distance at the points; it is differentiable, as the eikonal term needs."""
     at = points.detach().requires_grad_(True)
     value = field(at, codes)
     return torch.autograd.grad(value.sum(), at, create_graph=True)[0]

@@ -1,10 +1,10 @@
-"""Stage 2: features of the frozen backbone for every training crop, computed once and kept on disk.
+"""Backbone features of training crops, cached on disk: in shards for stage 2, per crop for joint training.
 
-A shard holds the crops of some frames of one scene, so a data set that grows keeps what was computed; whole
-shards only, so a killed run goes on with the missing ones.
-Only tokens on the object are kept (a token with no valid pixel teaches the PNC head nothing).
+A shard of stage 2 holds the crops of a few frames of one scene, so shards stay valid when the data set grows.
+Shards are written atomically, so a killed run continues with those that are missing. Only tokens on the
+object are cached: a token without a valid pixel adds nothing to the PNC loss.
 
-Crops for the joint training: from images each time, or with the backbone's features kept on disk.
+`CropSource` makes batches for joint training, from images or from cached features.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ FORMAT_VERSION = 2
 
 @dataclass(frozen=True, eq=False)
 class CropFeatures:
-    """What is kept of a set of crops (half precision; T tokens a crop, padded ones have no valid pixel).
+    """Cached features of n crops (half precision; T tokens per crop, padding has no valid pixel).
 
     Args:
         taps: (n, T, 4 * 384) patch tokens of the four taps side by side.
@@ -49,7 +49,7 @@ class CropFeatures:
         cls: (n, 4 * 384) class tokens of the four taps.
         shape_input: (n, 1920) input of the shape head.
         object_index: (n,) position of the object's id among the sorted ids of the data set.
-        plain: (n,) cropped as at inference.
+        plain: (n,) not augmented: cropped as at inference.
     """
 
     taps: Tensor
@@ -75,7 +75,7 @@ def compute_features(
     seed: int,
     folder: Path,
 ) -> list[CropFeatures]:
-    """Compute what is missing in `folder`, and open all shards (mapped, not read)."""
+    """Compute the shards that are missing in `folder`, and open all (memory-mapped)."""
     folder.mkdir(parents=True, exist_ok=True)
     device = next(network.shape_head.parameters()).device
     key = _cache_key(network, stage, seed, object_ids)
@@ -97,7 +97,7 @@ def compute_features(
 
 
 def _runs(keys: Sequence[FrameKey]) -> list[list[FrameKey]]:
-    """The frames scene by scene, at most `FRAMES_PER_SHARD` together."""
+    """The frames in groups of one scene, at most `FRAMES_PER_SHARD` each."""
     scenes = [list(group) for _, group in groupby(keys, key=lambda key: key.scene_id)]
     return [s[i : i + FRAMES_PER_SHARD] for s in scenes for i in range(0, len(s), FRAMES_PER_SHARD)]
 
@@ -190,7 +190,7 @@ def _open(path: Path) -> CropFeatures:
 
 
 def _cache_key(network: CrispNetwork, stage: FeatureStage, seed: int, object_ids: Sequence[int]) -> str:
-    """A hash of all that the features depend on apart from the frames: weights, sizes, stage, seed."""
+    """A hash of all that the features depend on except the frames: weights, sizes, stage, seed."""
     sizes = [network.config.image_px, network.config.pnc_px]
     settings = [FORMAT_VERSION, asdict(stage), seed, list(object_ids), sizes]
     text = json.dumps(settings, sort_keys=True) + backbone_digest(network)
@@ -207,7 +207,7 @@ def backbone_digest(network: CrispNetwork) -> str:
 
 
 def _run_name(dataset: Dataset, run: Sequence[FrameKey], key: str) -> str:
-    """Name of a shard: changes with the settings, and with the frames' images, masks and labels."""
+    """Name of a shard: a hash of the settings and of the frames' images, masks and labels."""
     digest = hashlib.sha256(key.encode())
     for frame_key in run:
         # The frame's name seeds its augmentation.
@@ -217,7 +217,7 @@ def _run_name(dataset: Dataset, run: Sequence[FrameKey], key: str) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """A random draw of crops and tokens, single precision."""
+    """A batch of crops with some of their tokens, single precision."""
 
     taps: Float[Tensor, "b t d"]
     token_index: Int[Tensor, "b t"]
@@ -255,7 +255,7 @@ class FeatureStore:
         return self._shards[0].token_index.shape[1]
 
     def batch(self, indices: np.ndarray, *, tokens: Int[Tensor, " t"] | None, device: torch.device) -> Batch:
-        """The crops at `indices`; of each, the tokens at positions `tokens` (all where None)."""
+        """The crops at `indices`, each with the tokens at positions `tokens` (all where None)."""
         pick = slice(None) if tokens is None else tokens
         rows = [(self._shards[self._shard[i]], self._row[i]) for i in indices]
 
@@ -285,7 +285,7 @@ class Example:
 
 @dataclass(frozen=True, eq=False)
 class JointBatch:
-    """Crops ready for the heads."""
+    """Backbone features and targets of a batch of crops."""
 
     features: Features
     target: Float[Tensor, "b g g 3"]
@@ -294,7 +294,7 @@ class JointBatch:
 
 
 def list_examples(problem: Problem, keys: Sequence[FrameKey], min_visible: float = 0.1) -> list[Example]:
-    """All instances of these frames of which at least `min_visible` can be seen (unknown counts as seen)."""
+    """All instances of these frames with a visible fraction of at least `min_visible`, or an unknown one."""
     ids = problem.object_ids
     return [
         Example(key, instance.index, ids.index(instance.object_id))
@@ -305,7 +305,7 @@ def list_examples(problem: Problem, keys: Sequence[FrameKey], min_visible: float
 
 
 class CropSource:
-    """Batches of features and targets, from images each time or from the kept features."""
+    """Batches of features and targets, computed from images or read from cached features."""
 
     def __init__(
         self, network: CrispNetwork, problem: Problem, stage: JointStage, *, seed: int, cache: Path
@@ -317,19 +317,19 @@ class CropSource:
         self._frames: dict[FrameKey, str] = {}
 
     def batch(self, examples: Sequence[Example], step: int) -> JointBatch:
-        """The crops of these examples; augmented ones differ from step to step."""
+        """The crops of these examples; augmentation differs from step to step."""
         if not self._stage.augment:
             return self.plain(examples)
         views = [self._view(e, np.random.default_rng([self._seed, step, i])) for i, e in enumerate(examples)]
-        seen = [(e, v) for e, v in zip(examples, views, strict=True) if v is not None]
-        if not seen:
+        usable = [(e, v) for e, v in zip(examples, views, strict=True) if v is not None]
+        if not usable:
             return self.plain(examples)
-        images = normalise(torch.stack([view.image for _, view in seen])).to(self._device)
-        rows = [(view.target, view.valid, example.object_index) for example, view in seen]
+        images = normalise(torch.stack([view.image for _, view in usable])).to(self._device)
+        rows = [(view.target, view.valid, example.object_index) for example, view in usable]
         return self._assemble(self._network.backbone(images), rows)
 
     def plain(self, examples: Sequence[Example]) -> JointBatch:
-        """The crops as at inference, their features from the cache."""
+        """The crops without augmentation, with cached features."""
         kept = [self._kept(example) for example in examples]
         taps = torch.stack([k["taps"] for k in kept]).float().to(self._device)
         cls = torch.stack([k["cls"] for k in kept]).float().to(self._device)
@@ -367,7 +367,7 @@ class CropSource:
         if path.exists():
             return load_file(path)
         view = self._view(example, None)
-        if view is None:  # nothing measured: a crop without a valid pixel teaches nothing and harms nothing
+        if view is None:  # no depth: an empty crop without a valid pixel does not change the loss
             g, s = self._network.config.pnc_px, self._network.config.image_px
             view = View(torch.zeros(3, s, s), torch.zeros(g, g, 3), torch.zeros(g, g, dtype=torch.bool))
         features = self._network.backbone(normalise(view.image)[None].to(self._device))
@@ -384,7 +384,7 @@ class CropSource:
         return tensors
 
     def _name(self, example: Example) -> str:
-        """Changes with the backbone, the sizes, and the frame's images, masks and labels."""
+        """A hash of the backbone, the sizes, and the frame's images, masks and labels."""
         if example.key not in self._frames:
             self._frames[example.key] = self._problem.dataset.digest(example.key)
         config = self._network.config

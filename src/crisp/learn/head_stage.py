@@ -1,4 +1,4 @@
-"""Stage 3: the shape head and the PNC head learn on kept features (method, section 8)."""
+"""Stage 3: train the shape head and the PNC head on cached features (method, section 8)."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from crisp.networks.heads import TokenPncHead
 from crisp.networks.model import CrispNetwork
 from crisp.progress import track
 
-STANDARDISED_CROPS = 1024  # with dozens of tokens each, far more than means and deviations need
+STANDARDISED_CROPS = 1024  # dozens of tokens each: far more than means and standard deviations need
 
 
 @dataclass(frozen=True, eq=False)
 class KnownShapes:
-    """What stage 3 takes over from stage 1, and the objects' symmetries, all in the order of the object ids.
+    """Shape codes, signed distances and symmetries of the objects, all in the order of the object ids.
 
     Args:
-        codes: (K, C) of the decoder stage.
-        samples: signed distances, for the term along predicted codes.
-        symmetries: for the choice among equivalent targets.
+        codes: (K, C) from the decoder stage.
+        samples: signed distances, for the loss term under predicted codes.
+        symmetries: for choosing among equivalent targets.
     """
 
     codes: Float[Tensor, "k c"]
@@ -55,7 +55,7 @@ def train_heads(
     journal: Journal,
     checkpoint_every: int,
 ) -> dict[str, float]:
-    """Train both heads in place; returns the last validation. Resumes from `run/heads.state`."""
+    """Train both heads in place; returns the last validation errors. Resumes from `run/heads.state`."""
     if not isinstance(network.pnc_head, TokenPncHead):
         raise TypeError("training on kept tokens needs a PNC head on tokens")
     torch.manual_seed(seed)
@@ -68,7 +68,7 @@ def train_heads(
     for step in track(range(start, stage.steps), "heads", total=stage.steps, done=start):
         for group in optimiser.param_groups:
             group["lr"] = stage.learning_rate * cosine(step, stage.steps)
-        torch.manual_seed(seed * 1_000_003 + step)  # dropout, too, is the same after a resume
+        torch.manual_seed(seed * 1_000_003 + step)  # so that dropout is the same after a resume
         heads.train()
         batch = _draw(train, stage, np.random.default_rng([seed, step]), fabric.device)
         losses = _losses(network, batch, shapes, stage, step)
@@ -84,7 +84,7 @@ def train_heads(
 
 
 def standardise(head: TokenPncHead, store: FeatureStore) -> None:
-    """Measure the head's inputs on crops from all over the store."""
+    """Measure the means and deviations of the head's inputs on crops spread over the store."""
     rows = np.linspace(0, len(store) - 1, num=min(len(store), STANDARDISED_CROPS)).astype(int)
     batch = store.batch(rows, tokens=None, device=head.out.weight.device)
     head.standardise_on(batch.taps[batch.valid.any(-1)], batch.cls)
@@ -106,10 +106,10 @@ def _losses(
         pnc = head.forward_tokens(batch.taps, batch.cls, batch.token_index).flatten(1, 2).float()
         codes = network.shape_head.forward_vector(batch.shape_input).float()
     target, valid = _targets(pnc, batch, shapes)
-    wanted = shapes.codes[batch.object_index]
+    target_codes = shapes.codes[batch.object_index]
     losses = {
         "pnc": stage.pnc_weight * pnc_loss(pnc, target, valid, zeta=stage.zeta_m),
-        "code": stage.code_weight * (codes - wanted).square().mean(),
+        "code": stage.code_weight * (codes - target_codes).square().mean(),
     }
     if stage.surface_weight > 0 and step % stage.surface_every == 0:
         losses["surface"] = stage.surface_weight * _surface_error(network, codes, batch, shapes, stage)
@@ -133,7 +133,7 @@ def _surface_error(
     shapes: KnownShapes,
     stage: HeadStage,
 ) -> Float[Tensor, ""]:
-    """Mean |f - f*| along the predicted codes at random samples of the right object, metres."""
+    """Mean |f - f*| under the predicted codes, at random samples of the correct object, metres."""
     chosen = torch.randint(len(shapes.samples[0].distance_m), (stage.surface_points,))
     points, truth = [], []
     for index in batch.object_index.tolist():
@@ -145,7 +145,7 @@ def _surface_error(
 
 @torch.inference_mode()
 def validate(network: CrispNetwork, store: FeatureStore, *, shapes: KnownShapes) -> dict[str, float]:
-    """Errors on crops kept out of training: coordinates, rotation, and distance along the predicted code."""
+    """Median errors on validation crops: coordinates, rotation, and distance under the predicted code."""
     network.eval()
     device = next(network.shape_head.parameters()).device
     error, rotation, surface = [], [], []
@@ -172,7 +172,7 @@ def validate(network: CrispNetwork, store: FeatureStore, *, shapes: KnownShapes)
 def _rotation_error_deg(
     pnc: Float[Tensor, "b n 3"], target: Float[Tensor, "b n 3"], valid: Bool[Tensor, "b n"]
 ) -> Float[Tensor, " b"]:
-    """A perfect prediction registers onto its target by the identity; what does not register is all wrong."""
+    """Angle of the rotation that registers prediction to target; 180 degrees where registration fails."""
     found = register(pnc, target, valid, RegistrationConfig())
     R = found.T_camera_object[:, :3, :3].float()
     angle = rotation_angle_deg(R, torch.eye(3, device=R.device).expand_as(R))

@@ -1,7 +1,4 @@
-"""The published training (method, section 8): PNC and distance losses at once, equation (23).
-
-Its crops come from `learn.crop_source`.
-"""
+"""The published joint training (method, section 8): PNC and SDF losses together, equation (23)."""
 
 from __future__ import annotations
 
@@ -40,7 +37,7 @@ def train_jointly(
     journal: Journal,
     most_examples: int | None = None,
 ) -> tuple[Tensor, dict[str, float]]:
-    """Train all parts but the backbone; returns the library's codes (K, C) and the last validation."""
+    """Train all parts except the backbone; returns the library's codes (K, C) and the validation error."""
     stage = recipe.joint
     assert stage is not None
     examples = list_examples(problem, problem.train)[:most_examples]
@@ -55,8 +52,10 @@ def train_jointly(
     state = run / "joint.state.safetensors"
     done = load_state(state, module=parts, optimiser=optimiser)
     if done == 0 and isinstance(network.pnc_head, TokenPncHead):
-        seen = source.plain(examples[:STANDARDISED_CROPS]).features
-        network.pnc_head.standardise_on(seen.concatenated_taps().flatten(0, 1), seen.concatenated_cls())
+        features = source.plain(examples[:STANDARDISED_CROPS]).features
+        network.pnc_head.standardise_on(
+            features.concatenated_taps().flatten(0, 1), features.concatenated_cls()
+        )
     per_epoch = max(1, len(examples) // stage.batch)
     steps = stage.epochs * per_epoch
     for step in track(range(done, steps), "joint", total=steps, done=done):
@@ -76,12 +75,12 @@ def train_jointly(
     held_out = list_examples(problem, problem.validation)
     error = mean_error(network, source, held_out, symmetries)
     metrics = {} if error is None else {"pnc_error_mean_m": error}
-    # An object that only held-out frames show has its code from those.
+    # Objects that are visible only in validation frames get their code from these.
     return library_codes(network, source, [*examples, *held_out], objects=len(problem.objects)), metrics
 
 
 def pick(examples: Sequence[Example], step: int, batch: int, *, seed: int) -> list[Example]:
-    """The step's share of this epoch's shuffle: a function of seed and step alone, so a resume repeats it."""
+    """A step's examples from its epoch's shuffle; depends on seed and step only, so a resume repeats it."""
     per_epoch = max(1, len(examples) // batch)
     order = np.random.default_rng([seed, step // per_epoch]).permutation(len(examples))
     start = (step % per_epoch) * batch
@@ -89,7 +88,7 @@ def pick(examples: Sequence[Example], step: int, batch: int, *, seed: int) -> li
 
 
 def restart_factor(step: int, stage: JointStage) -> float:
-    """Cosine annealing with warm restarts, each period `restart_factor` times the last; 1 without any."""
+    """Learning-rate factor of cosine annealing with warm restarts; 1 where `restart_steps` is 0."""
     if stage.restart_steps <= 0:
         return 1.0
     period, at = stage.restart_steps, step
@@ -106,7 +105,7 @@ def joint_losses(
     symmetries: Sequence[SymmetryTargets],
     stage: JointStage,
 ) -> dict[str, Float[Tensor, ""]]:
-    """alpha L_PNC and beta L_SDF of equation (23)."""
+    """The two terms of equation (23), alpha L_PNC and beta L_SDF."""
     pnc, codes = network.pnc_head(batch.features), network.shape_head(batch.features)
     target = _nearest(pnc, batch, symmetries)
     coordinates = pnc_loss(pnc.flatten(1, 2), target, batch.valid.flatten(1), zeta=stage.zeta_m)
@@ -159,7 +158,7 @@ def mean_error(
     examples: Sequence[Example],
     symmetries: Sequence[SymmetryTargets],
 ) -> float | None:
-    """Mean distance of predicted to true coordinates over plain crops, metres; None without a crop."""
+    """Mean error of predicted coordinates over crops without augmentation, metres; None without a crop."""
     network.eval()
     errors = []
     for example in examples:
@@ -176,7 +175,7 @@ def mean_error(
 def library_codes(
     network: CrispNetwork, source: CropSource, examples: Sequence[Example], *, objects: int, most: int = 200
 ) -> Float[Tensor, "k c"]:
-    """Mean predicted code per object over its first `most` plain crops; the neutral code without any."""
+    """Mean code of each object's first `most` crops, not augmented; the neutral code where it has none."""
     network.eval()
     config = network.config
     codes = []

@@ -1,4 +1,4 @@
-"""What a run leaves behind: metrics in a text file and for TensorBoard, and a state to resume from."""
+"""Metrics of a training run (a text file and TensorBoard), and the states that it resumes from."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from crisp.errors import InputError
+from crisp.errors import InputError, needing
 from crisp.files import write_whole
 
 
@@ -20,7 +20,8 @@ class Journal:
     """Appends metrics to `metrics.jsonl` and to TensorBoard's files in one run folder."""
 
     def __init__(self, folder: Path) -> None:
-        from torch.utils.tensorboard import SummaryWriter
+        with needing("train"):
+            from torch.utils.tensorboard import SummaryWriter
 
         folder.mkdir(parents=True, exist_ok=True)
         self._lines = (folder / "metrics.jsonl").open("a", encoding="utf-8")
@@ -38,12 +39,12 @@ class Journal:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write through a temporary name, so that a reader never meets half a file."""
+    """Write JSON atomically, through a temporary name."""
     write_whole(path, json.dumps(content, indent=1) + "\n")
 
 
 def save_state(path: Path, step: int, *, module: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-    """Everything a stage needs to go on after step `step`, in one safetensors file, atomically."""
+    """Save all that a stage needs to resume after step `step`, in one safetensors file, atomically."""
     tensors = {f"module.{k}": v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
     for index, values in optimiser.state_dict()["state"].items():
         for name, value in values.items():
@@ -65,9 +66,9 @@ def load_state(path: Path, *, module: nn.Module, optimiser: torch.optim.Optimize
         module.load_state_dict({k[7:]: v for k, v in tensors.items() if k.startswith("module.")})
         optimiser.load_state_dict(_optimiser_state(tensors, optimiser))
     except (OSError, SafetensorError, RuntimeError, TypeError, KeyError, ValueError) as error:
-        # What a damaged file, or one of other software, raises on the way.
+        # A damaged file, or one written by other software, raises any of these.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path} cannot be resumed from ({reason}); remove it to start afresh.") from error
+        raise InputError(f"{path} cannot be resumed from ({reason}); remove it to start again.") from error
     return step
 
 

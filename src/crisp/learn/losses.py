@@ -28,7 +28,7 @@ def pnc_loss(
 
 @dataclass(frozen=True, eq=False)
 class SymmetryTargets:
-    """Symmetries of one object as tensors, ready to choose among equivalent targets.
+    """Symmetries of one object as tensors, for choosing among equivalent targets.
 
     Args:
         discrete: (S, 4, 4), the identity first.
@@ -64,10 +64,10 @@ def closest_equivalent(
     *,
     symmetries: SymmetryTargets,
 ) -> Float[Tensor, "b n 3"]:
-    """Among the targets that the object's symmetry allows, the one nearest to the prediction.
+    """The target nearest to the prediction, among those that are equivalent under the object's symmetry.
 
-    The turn about a continuous axis is found in closed form (Procrustes in the plane), so the minimum is
-    exact, not one of some sampled angles. No gradient flows through the choice.
+    The rotation about a continuous axis is solved in closed form (Procrustes in the plane), so the minimum is
+    exact and not limited to sampled angles. No gradient flows through the choice.
     """
     with torch.no_grad():
         R, t = symmetries.discrete[:, :3, :3], symmetries.discrete[:, :3, 3]
@@ -87,7 +87,7 @@ def nearest_targets(
     object_index: Int[Tensor, " b"],
     symmetries: Sequence[SymmetryTargets],
 ) -> Float[Tensor, "b n 3"]:
-    """A batch's targets, for objects with a symmetry those equivalent ones nearest to the prediction."""
+    """A batch's targets; for objects with a symmetry, the equivalent targets nearest to the prediction."""
     nearest = target.clone()
     for index in object_index.unique().tolist():
         if not symmetries[index].trivial:
@@ -126,9 +126,9 @@ class SdfWeights:
         distance: gamma1, of mean |f - f*| over all points.
         off_surface: gamma2, of mean exp(-100 |f|) over points off the surface.
         eikonal: gamma3, of mean | |grad f| - 1 |.
-        focus_m: an error at a point f* from the surface counts 1 / (1 + |f*| / focus_m) times, and all of
-            them together as much as ever; 0 counts all alike, as published. Thin walls need it: few points
-            are inside them.
+        focus_m: weights each point's error by 1 / (1 + |f*| / focus_m), normalised to mean 1, so points near
+            the surface count more; 0 weights all points alike, as published. It helps thin walls, inside
+            which there are few points.
     """
 
     distance: float = 3e3
@@ -145,7 +145,7 @@ def sdf_loss(
     gradient: Float[Tensor, "b m 3"] | None,
     weights: SdfWeights,
 ) -> Float[Tensor, ""]:
-    """The three terms of (21)-(22). `gradient` is that of f at (some of) the points."""
+    """The three terms of (21)-(22), summed. `gradient` is that of f at all or some of the points."""
     error = (predicted - truth_m).abs()
     if weights.focus_m > 0:
         counts = 1 / (1 + truth_m.abs() / weights.focus_m)

@@ -1,4 +1,4 @@
-"""What there is to learn: a labelled data set, its objects, and the distances to their surfaces."""
+"""The data of a training run: a labelled split, its objects, and signed distances to their surfaces."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SURFACE_SAMPLES, NEAR_SAMPLES, VOLUME_SAMPLES = 20_000, 60_000, 40_000
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Data set, objects in the order of their ids, and the frames to train and to validate on."""
+    """A data set, its objects sorted by id with signed-distance samples, training and validation frames."""
 
     dataset: Dataset
     objects: Sequence[KnownObject]
@@ -36,10 +36,10 @@ class Problem:
         return [o.object_id for o in self.objects]
 
     def digest(self) -> str:
-        """SHA-256 over what is learnt from: models, symmetries, labels and the choice of frames; no image."""
+        """SHA-256 over models, symmetries, labels and the choice of frames, but not over images."""
         frames = [[key.frame_id for key in keys] for keys in (self.train, self.validation)]
-        said = [self.object_ids, frames, self.dataset.labels_digest]
-        digest = hashlib.sha256(json.dumps(said).encode())
+        labels = [self.object_ids, frames, self.dataset.labels_digest]
+        digest = hashlib.sha256(json.dumps(labels).encode())
         for item in self.objects:
             arrays = [item.mesh.vertices, item.mesh.faces, *item.symmetries.discrete]
             arrays += [part for pair in item.symmetries.continuous for part in pair]
@@ -52,7 +52,7 @@ class Problem:
 def open_problem(
     recipe: Recipe, root: Path, split: str, *, cache: Path, most_frames: int | None = None
 ) -> Problem:
-    """Read a labelled split, sample its objects' distances and set validation scenes aside.
+    """Read a labelled split, sample its objects' signed distances and choose validation scenes.
 
     Raises:
         InputError: the data set cannot be read, or has no annotated object.
@@ -63,7 +63,7 @@ def open_problem(
     instances = [i for found in labels.values() for i in found]
     if any(i.scale != 1.0 for i in instances):
         raise InputError(
-            f"{root}/{split} has models that are of another size in each image: train on a split with models "
+            f"{root}/{split} has models whose size differs from image to image: train on a split with models "
             "of one size, such as real_train."
         )
     present = sorted({i.object_id for i in instances})
@@ -87,20 +87,20 @@ def open_problem(
     return Problem(dataset, objects, train_keys, sorted(held), samples, sample_config.cube_half_m)
 
 
-def _validation(shown: Mapping[FrameKey, set[int]], recipe: Recipe) -> set[FrameKey]:
-    """Whole scenes, so that no view of a validation scene is trained on; one frame of a single scene.
+def _validation(visible: Mapping[FrameKey, set[int]], recipe: Recipe) -> set[FrameKey]:
+    """The frames to validate on: whole scenes, so that no view of a validation scene is trained on.
 
-    Single frames where whole scenes would take along an object that no other scene shows: in SPE3R a scene
-    is a satellite, and its images have nothing else in common.
+    If there is only one scene, its last frame. If whole scenes would remove an object from training, single
+    frames instead: in SPE3R a scene is one satellite, and its images have nothing else in common.
     """
-    keys = list(shown)
+    keys = list(visible)
     scenes = sorted({key.scene_id for key in keys})
     if len(scenes) < 2:
         return {keys[-1]} if len(keys) > 1 else set()
     rng = np.random.default_rng(recipe.seed)
     chosen = set(rng.choice(scenes, size=_share_of(scenes, recipe), replace=False).tolist())
     held = {key for key in keys if key.scene_id in chosen}
-    if _objects(shown, keys) == _objects(shown, set(keys) - held):
+    if _objects(visible, keys) == _objects(visible, set(keys) - held):
         return held
     return {keys[i] for i in rng.choice(len(keys), size=_share_of(keys, recipe), replace=False)}
 
@@ -109,5 +109,5 @@ def _share_of(what: Sequence[object], recipe: Recipe) -> int:
     return max(1, round(recipe.validation_share * len(what)))
 
 
-def _objects(shown: Mapping[FrameKey, set[int]], keys: Iterable[FrameKey]) -> set[int]:
-    return {object_id for key in keys for object_id in shown[key]}
+def _objects(visible: Mapping[FrameKey, set[int]], keys: Iterable[FrameKey]) -> set[int]:
+    return {object_id for key in keys for object_id in visible[key]}

@@ -1,4 +1,4 @@
-"""Recipes: everything that decides how a model is trained, one TOML file per trained model."""
+"""Training recipes: all settings of a training run, one TOML file per trained model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from crisp.learn.losses import SdfWeights
 
 LARGEST_SEED = 2**32 - 1
 MOST_WALL_M = 0.008
-"""A solid cannot be told from a thicker wall: the points about its surface do not reach deeper."""
+"""The samples near a surface reach no deeper, so they cannot tell a thicker wall from a solid."""
 PRECISIONS = ("float32", "bfloat16")
 LIBRARIES = ("network", "decoder")
 
@@ -24,10 +24,10 @@ class DecoderStage:
     Args:
         steps: optimiser steps.
         points: signed-distance samples per object and step.
-        eikonal_points: how many of them also pay the eikonal term (its double backward is the costly part).
-        eikonal_every: that term is computed at every so many steps, with its weight raised accordingly.
+        eikonal_points: how many of them the eikonal term uses (its double backward is the costly part).
+        eikonal_every: steps between evaluations of that term; its weight is multiplied by this number.
         learning_rate: of Adam, falling to zero along a cosine.
-        code_noise: deviation of the noise on the codes, which makes the shapes bear an inexact code.
+        code_noise: standard deviation of noise on the codes, which makes the shapes robust to inexact codes.
         weights: of the three terms.
     """
 
@@ -48,13 +48,13 @@ class DecoderStage:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Changes to a crop before the backbone sees it.
+    """Augmentation of a training crop.
 
     Args:
-        rotation_deg: in-plane turns up to this angle.
+        rotation_deg: largest in-plane rotation.
         box_jitter: each side of the box moves by up to this share of its length.
         brightness, contrast, saturation, hue: strengths of colour changes.
-        noise: deviation of pixel noise (of 1).
+        noise: standard deviation of pixel noise; colours are in [0, 1].
         blur_px: largest Gaussian blur, in crop pixels.
         occlusion: probability that a part of the crop is covered by noise or a piece of itself.
     """
@@ -76,14 +76,14 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class FeatureStage:
-    """Stage 2 of the `small` recipe: features of the frozen backbone, computed once and kept.
+    """Stage 2 of the `small` recipe: features of the frozen backbone, computed once and cached.
 
     Args:
-        versions: how often each instance is cropped; the first is plain, the others are augmented.
-        tokens: tokens on the object kept per crop.
-        min_visible: instances of which less is visible are left out.
+        versions: crops per instance; the first is not augmented, the others are.
+        tokens: tokens on the object cached per crop.
+        min_visible: smallest visible fraction of an instance that is used.
         precision: of the backbone's arithmetic. "bfloat16" is several times as fast on processors that
-            compute in it; the features keep a cosine of 0.9999 with those of "float32".
+            support it; the features have a cosine similarity of 0.9999 with those of "float32".
         augmentation: of the versions after the first.
     """
 
@@ -102,7 +102,7 @@ class FeatureStage:
 
 @dataclass(frozen=True)
 class HeadStage:
-    """Stage 3 of the `small` recipe: both heads on the kept features.
+    """Stage 3 of the `small` recipe: both heads on the cached features.
 
     Args:
         steps: optimiser steps.
@@ -110,12 +110,12 @@ class HeadStage:
         tokens: tokens per crop and step.
         learning_rate: of AdamW; warms up for 3 % of the steps, then falls along a cosine.
         weight_decay: of AdamW.
-        zeta_m: where soft-L1 turns from square to straight (equation 20).
+        zeta_m: error at which soft-L1 changes from quadratic to linear (equation 20).
         pnc_weight: of the soft-L1, which is in metres.
         code_weight: of mean |h - h_object|^2.
-        surface_weight: of the signed distance along the predicted code; 0 leaves the decoder out.
+        surface_weight: of the signed-distance error under the predicted code; 0 leaves this term out.
         surface_points: samples per crop for that term.
-        surface_every: that term is computed at every so many steps.
+        surface_every: steps between evaluations of that term.
         precision: of the heads' arithmetic; weights and losses stay in "float32".
     """
 
@@ -141,7 +141,7 @@ class HeadStage:
 
 @dataclass(frozen=True)
 class JointStage:
-    """The published training: images in, all parts but the backbone at once (method, section 8).
+    """The published joint training: all parts except the backbone, from images (method, section 8).
 
     Args:
         epochs: passes over the data.
@@ -152,9 +152,9 @@ class JointStage:
         surface, near, volume: signed-distance samples per crop.
         weights: of the SDF terms.
         restart_steps: period of the cosine restarts; 0 for a constant rate.
-        restart_factor: growth of that period.
-        augment: change the images (features cannot be kept then).
-        augmentation: how.
+        restart_factor: each period is this many times as long as the one before.
+        augment: augment the images; their features cannot be cached then.
+        augmentation: settings of that augmentation.
     """
 
     epochs: int = 500
@@ -189,16 +189,16 @@ class Recipe:
     Args:
         name: of the model.
         preset: "small" or "paper".
-        seed: of everything that is drawn.
+        seed: of all random numbers.
         cube_margin: half side of the decoder's cube, as a multiple of the largest half extent of an object.
-        least_wall_m: objects with thinner walls are learnt so much thicker; 0 leaves all as they are.
-        library: which codes the checkpoint keeps for its objects: "network", the mean of those that it
-            gives to their pictures, as published, or "decoder", those that the decoder learnt, which are the
-            better shapes and need a network that comes near to them.
+        least_wall_m: objects with thinner walls are trained with walls of this thickness; 0 changes nothing.
+        library: source of the checkpoint's codes: "network", the mean of the codes that it predicts for an
+            object's crops, as published; or "decoder", the codes of the decoder stage, which give better
+            shapes if the network's predictions come near them.
         validation_share: share of the frames kept for validation.
-        checkpoint_every: steps between states to resume from.
-        decoder, features, heads: the three stages on kept features; or
-        joint: the published joint training. Exactly one of the two ways must be given.
+        checkpoint_every: steps between saved states, from which a run resumes.
+        decoder, features, heads: the three stages on cached features.
+        joint: the published joint training. Give either this or the three stages.
     """
 
     name: str

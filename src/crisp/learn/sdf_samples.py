@@ -15,14 +15,13 @@ from enum import IntEnum
 from importlib.metadata import version
 from pathlib import Path
 
-import igl
 import numpy as np
 import trimesh
 from jaxtyping import Float, UInt8
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from crisp.errors import InputError
+from crisp.errors import InputError, needing
 from crisp.types import Mesh
 
 FORMAT_VERSION = 1
@@ -43,9 +42,9 @@ class SdfSampleConfig:
 
     Args:
         surface: points on the mesh, uniform over its area.
-        near: surface points moved by Gaussian noise, in equal parts at each deviation of `near_sigma_m`.
+        near: surface points plus Gaussian noise, equal parts for each deviation of `near_sigma_m`.
         volume: points uniform over the cube |z|_inf <= cube_half_m.
-        near_sigma_m: deviations per axis.
+        near_sigma_m: standard deviations of that noise, per axis.
         cube_half_m: half the side of the decoder's cube; no point lies outside it.
         seed: of the random numbers.
 
@@ -91,11 +90,11 @@ class SdfSamples:
 
 
 def thickened(samples: SdfSamples, least_wall_m: float) -> SdfSamples:
-    """The same points about a solid whose surface lies farther out, where its walls are thinner than this.
+    """Offset the surface outwards, if the walls are thinner than `least_wall_m`, to that thickness.
 
-    A wall of a millimetre lies between the nodes of any grid that a mesh is made from, and within the error
-    of a learnt distance. The wall is eight times the depth that a quarter of the points inside do not exceed,
-    as it is in a plate: the thinnest part of an object counts, if it is no small one.
+    A wall of 1 mm falls between the nodes of a meshing grid, and is within the error of a learned distance.
+    The wall thickness is estimated as eight times the 25 % quantile of the depth of inside points, which is
+    exact for a plate. So the thinnest part decides, unless it is a small part of the object.
     """
     inside = -samples.distance_m[samples.distance_m < 0]
     wall_m = 8 * float(np.quantile(inside, 0.25)) if len(inside) else 0.0
@@ -108,7 +107,7 @@ def sdf_samples(mesh: Mesh, config: SdfSampleConfig, cache_dir: Path | None = No
 
     Args:
         mesh: metres, object frame; must lie inside the cube.
-        cache_dir: one file per (mesh, config) is kept there; None keeps nothing.
+        cache_dir: folder with one file per (mesh, config); None does not cache.
 
     Raises:
         InputError: no faces, not watertight, turned inside out, or outside the cube.
@@ -143,8 +142,8 @@ def _compute(mesh: Mesh, config: SdfSampleConfig) -> SdfSamples:
     sigma = np.resize(np.asarray(config.near_sigma_m), config.near)[:, None]
     near = _on_surface(mesh, config.near, rng) + sigma * rng.standard_normal((config.near, 3))
     volume = rng.uniform(-half, half, (config.volume, 3))
-    # Rounded before the distance is taken, so that points and distances agree; clipped after it, so that
-    # rounding cannot carry a point out of the cube.
+    # Round the points before computing their distances, so that the two agree; clip after rounding, which
+    # could carry a point out of the cube.
     points = np.concatenate([surface, near, volume]).astype(np.float32).clip(-half, half)
     distance = np.zeros(len(points))
     distance[config.surface :] = signed_distance(mesh, points[config.surface :])
@@ -157,14 +156,17 @@ def signed_distance(mesh: Mesh, points_object: Float[np.ndarray, "n 3"]) -> Floa
     if len(points_object) == 0:
         return np.zeros(0)
     points = np.ascontiguousarray(points_object, dtype=np.float64)
+    with needing("train"):
+        import igl
+
     scaled, _, nearest, _ = igl.signed_distance(
         points,
         np.ascontiguousarray(mesh.vertices, dtype=np.float64),
         np.ascontiguousarray(mesh.faces, dtype=np.int64),
         igl.SIGNED_DISTANCE_TYPE_FAST_WINDING_NUMBER,
     )
-    # libigl returns (1 - 2 w) |distance| with the approximate winding number w, up to 1 % off in length:
-    # only the sign of that is used, the length is taken to the nearest point.
+    # libigl returns (1 - 2 w) |distance| with an approximate winding number w, up to 1 % off in length. Use
+    # only its sign, and the distance to the nearest point.
     distance = np.copysign(np.linalg.norm(points - nearest, axis=1), scaled)
     if not np.isfinite(distance).all():
         raise InputError("the mesh gives distances that are not finite: it has broken vertices or faces.")
@@ -172,7 +174,7 @@ def signed_distance(mesh: Mesh, points_object: Float[np.ndarray, "n 3"]) -> Floa
 
 
 def _on_surface(mesh: Mesh, count: int, rng: np.random.Generator) -> Float[np.ndarray, "n 3"]:
-    """Points uniform over the area: a face by its area, then a point by the square-root map."""
+    """Points uniform over the surface: faces drawn by area, points within a face by the square-root map."""
     corners = np.asarray(mesh.vertices, dtype=np.float64)[mesh.faces]
     first, edge_a, edge_b = corners[:, 0], corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     area = np.linalg.norm(np.cross(edge_a, edge_b), axis=1)
@@ -188,7 +190,7 @@ def _check_solid(mesh: Mesh) -> None:
         raise InputError("the mesh has vertices that are not finite numbers.")
     solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
     if not solid.is_watertight:
-        # Vertices split along texture seams do not open a surface: judge it by positions.
+        # Vertices split along texture seams do not open a surface: merge those at equal positions.
         solid.merge_vertices(merge_tex=True, merge_norm=True)
     if not solid.is_watertight or not solid.is_winding_consistent:
         raise InputError(
@@ -225,7 +227,7 @@ def _payload_hash(arrays: dict[str, np.ndarray]) -> str:
 def _write(path: Path, samples: SdfSamples) -> None:
     arrays = _arrays(samples)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A name of its own for each writer: two processes may fill one cache.
+    # A unique temporary name, because two processes may fill one cache.
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -236,7 +238,7 @@ def _write(path: Path, samples: SdfSamples) -> None:
 
 
 def _read(path: Path) -> SdfSamples | None:
-    """The cached samples; None where there are none or the file is damaged, so that they are made anew."""
+    """The cached samples; None where the file is missing or damaged, and must be computed again."""
     if not path.is_file():
         return None
     try:

@@ -1,4 +1,4 @@
-"""Supervised training from any BOP data set, stage by stage, resumable at any moment (method, section 8)."""
+"""Supervised training on a labelled data set, in resumable stages (method, section 8)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import hashlib
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -23,6 +23,7 @@ from crisp.learn.head_stage import KnownShapes, train_heads
 from crisp.learn.joint_stage import train_jointly
 from crisp.learn.journal import Journal, write_json
 from crisp.learn.losses import SymmetryTargets
+from crisp.learn.options import TrainOptions
 from crisp.learn.problem import Problem, open_problem
 from crisp.learn.recipe import Recipe
 from crisp.networks.backbone import Backbone
@@ -36,50 +37,19 @@ from crisp.sources.frames import read_json
 
 RUN_FILE = "run.json"
 
-HeadStorage = Literal["float16", "int8"]
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """Where a training run reads and writes, and how much of it is done.
-
-    Args:
-        dataset: BOP data set.
-        split: its split to train on.
-        out: run folder: states, metrics, TensorBoard, and at the end `checkpoint/`.
-        cache: folder for kept features and distances; inside the run folder by default.
-        backbone_file: reference a backbone file next to the checkpoint instead of writing one into it.
-        head_storage: how the checkpoint stores the heads.
-        overfit_one_batch: train on a single batch of crops only: the losses must fall to almost nothing.
-        dry_run: a few steps of every stage on a few frames, to see that all is there; in `out/dry_run`.
-    """
-
-    dataset: Path
-    split: str
-    out: Path
-    cache: Path | None = None
-    backbone_file: Path | None = None
-    head_storage: HeadStorage = "float16"
-    overfit_one_batch: bool = False
-    dry_run: bool = False
-
-    @property
-    def cache_folder(self) -> Path:
-        return self.cache or self.out / "cache"
-
 
 def train(recipe: Recipe, options: TrainOptions, backbone: Backbone) -> Path:
-    """Train as the recipe says; returns the checkpoint's folder. Called again, it goes on where it stopped.
+    """Train with a recipe; returns the checkpoint's folder. An interrupted run continues when called again.
 
     Raises:
         InputError: the data set cannot be used, or the run folder belongs to another recipe, data set or
             backbone.
     """
-    if options.dry_run:  # in a folder of its own, so that the true run can have the same --out
+    if options.dry_run:  # in its own folder, so that the full run can use the same --out
         recipe, options = _shortened(recipe), dataclasses.replace(options, out=options.out / "dry_run")
     prepare_folder(options.out)
     _check_run(options, _run_record(recipe, options))
-    # Not "auto": that would choose MPS, which has no float64, in which poses are registered.
+    # Not "auto", which may choose MPS: registration needs float64, which MPS lacks.
     fabric = Fabric(accelerator="cuda" if torch.cuda.is_available() else "cpu", devices=1)
     torch.manual_seed(recipe.seed)
     problem = open_problem(
@@ -123,7 +93,7 @@ def _train_staged(
     assert recipe.decoder and recipe.features and recipe.heads
     if not isinstance(network.pnc_head, TokenPncHead):
         raise InputError(
-            f"preset {recipe.preset} can only be trained by [joint]: its head needs whole images."
+            f"preset {recipe.preset} can only be trained with [joint]: its head needs whole images."
         )
     codes = train_decoder(
         network.decoder,
@@ -176,9 +146,9 @@ def _train_staged(
 def mean_codes(
     network: CrispNetwork, store: FeatureStore, objects: int, *, fallback: torch.Tensor
 ) -> torch.Tensor:
-    """The shape-code library: for each object, the mean code that the network gives to its plain crops.
+    """The shape library's codes: each object's mean predicted code over its crops without augmentation.
 
-    Objects of which no crop was seen keep the code of the decoder stage.
+    Objects without a crop keep the code of the decoder stage.
     """
     network.eval()
     device = fallback.device
@@ -193,7 +163,7 @@ def mean_codes(
 
 
 def _check_run(options: TrainOptions, record: Mapping[str, Any]) -> None:
-    """Refuse to go on in the folder of another run, as far as this record tells."""
+    """Refuse to continue in a folder whose record differs from this one."""
     path = options.out / RUN_FILE
     known = read_json(path) if path.exists() else record
     if any(known.get(key) != value for key, value in record.items()):
@@ -204,7 +174,7 @@ def _check_run(options: TrainOptions, record: Mapping[str, Any]) -> None:
 
 
 def _claim_run(recipe: Recipe, options: TrainOptions, *, problem: Problem, network: CrispNetwork) -> None:
-    """Write down what this run is, once it is known that there is something to train on."""
+    """Check and write the run's record, once its data set has been read."""
     digests = {"data_sha256": problem.digest(), "backbone_sha256": backbone_digest(network)}
     record = _run_record(recipe, options) | digests
     _check_run(options, record)
@@ -218,11 +188,11 @@ def _run_record(recipe: Recipe, options: TrainOptions) -> dict[str, Any]:
         "split": options.split,
         "overfit_one_batch": options.overfit_one_batch,
     }
-    return json.loads(json.dumps(record))  # as it will be read again
+    return json.loads(json.dumps(record))  # tuples become lists, as in a record that was read
 
 
 def _few_frames(recipe: Recipe) -> int:
-    """For a dry run: the joint training goes through every crop, at full cost, so it gets a single frame."""
+    """Frames of a dry run; joint training passes through every crop at full cost, so it gets only one."""
     return 4 if recipe.joint is None else 1
 
 
@@ -270,5 +240,5 @@ def _finish(
         },
     )
     folder = options.out / "checkpoint"
-    save_checkpoint(folder, network, info, dtype=options.head_storage, backbone_file=options.backbone_file)
+    save_checkpoint(folder, network, info, dtype=options.head_storage, backbone_file=options.share_backbone)
     return folder

@@ -1,6 +1,6 @@
-"""Training views: one object of a labelled frame, cut out as at inference, possibly changed on the way.
+"""Training crops of single objects, cropped as at inference and optionally augmented, with their PNC targets.
 
-Targets come from geometry (method, section 8): the back-projected depth moved into the object frame.
+A target is the back-projected depth transformed into the object frame (method, section 8).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class View:
     Args:
         image: (3, S, S) colours in [0, 1], not yet normalised.
         target: (G, G, 3) metres, object frame.
-        valid: (G, G) on the object and measured.
+        valid: (G, G) on the object and with a depth measurement.
     """
 
     image: Float[Tensor, "3 s s"]
@@ -34,7 +34,7 @@ class View:
 
 @dataclass(frozen=True, eq=False)
 class Scenery:
-    """A labelled frame opened once for all its objects."""
+    """The images of a labelled frame, shared by all its objects."""
 
     rgb: UInt8[np.ndarray, "h w 3"]
     depth_m: Float[np.ndarray, "h w"]
@@ -51,7 +51,7 @@ def cut_view(
     augmentation: Augmentation | None = None,
     rng: np.random.Generator | None = None,
 ) -> View | None:
-    """The crop and its targets; None where too little of the object is measured to learn from."""
+    """The crop and its targets; None where the object has too few depth measurements."""
     rgb, window = scenery.rgb, None
     if augmentation is not None and rng is not None:
         rgb, mask = _cover(rgb, mask, augmentation, rng)
@@ -75,7 +75,7 @@ def cut_view(
 def _cover(
     rgb: np.ndarray, mask: np.ndarray, augmentation: Augmentation, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Hide up to 35 % of the object behind a half-plane filled with another part of the picture."""
+    """Occlude up to 35 % of the object by a half-plane filled with another part of the image."""
     if rng.random() >= augmentation.occlusion or not mask.any():
         return rgb, mask
     rows, columns = np.nonzero(mask)
@@ -91,7 +91,7 @@ def _cover(
 
 
 def _turned_window(mask: np.ndarray, augmentation: Augmentation, rng: np.random.Generator) -> Window:
-    """The tight box of the mask in axes turned by a random angle, its sides moved a little."""
+    """The mask's tight box in axes rotated by a random angle, with jittered sides."""
     angle = np.deg2rad(rng.uniform(-1, 1) * augmentation.rotation_deg)
     rows, columns = np.nonzero(mask)
     pixels = np.stack([columns, rows], axis=-1).astype(float)
@@ -109,7 +109,7 @@ def _turned_window(mask: np.ndarray, augmentation: Augmentation, rng: np.random.
 def _recolour(
     image: Float[Tensor, "3 s s"], augmentation: Augmentation, rng: np.random.Generator
 ) -> Float[Tensor, "3 s s"]:
-    """Brightness, contrast, saturation, hue (a turn about the grey axis), blur, noise."""
+    """Random brightness, contrast, saturation, hue (a rotation about the grey axis), blur and noise."""
     a = augmentation
     image = image * float(np.exp(rng.uniform(-1, 1) * a.brightness))
     mean = image.mean()

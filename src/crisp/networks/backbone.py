@@ -1,14 +1,13 @@
-"""What the frozen backbone says of a batch of crops: all that the heads see, so it can be cached.
+"""The frozen DINOv2 backbone: loading it, running it, and storing its weights as int8.
 
-The frozen DINOv2 backbone: from a folder, from the hub, or from a checkpoint's tensors.
+`Features` are all that the heads need of the backbone, so they can be cached.
 
-Tensors are named as in the files that Meta publishes (`facebook/dinov2-small`); newer versions of
-`transformers` rename them inside the model, and a checkpoint must outlive that.
+Tensors are named as in the files that Meta publishes (`facebook/dinov2-small`); folders that newer versions
+of `transformers` wrote name some of them otherwise.
 
-Weight-only int8, one step per output channel, for the frozen backbone: 22.8 MB instead of 88 in float32.
-
-A backbone that is quantised once, before heads are trained on it, costs nothing after that; `quantise` of
-what `dequantise` returned gives the same bytes, so a network can be saved and loaded any number of times.
+Weights are stored as int8 with one step per output channel: 22.8 MB instead of 88 in float32. The backbone
+is quantised before the heads are trained on it, so quantisation costs no accuracy later. Quantising the
+output of `dequantise` gives the same bytes again, so a network can be saved and loaded any number of times.
 """
 
 from __future__ import annotations
@@ -26,13 +25,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from crisp.errors import InputError
+from crisp.errors import InputError, needing
 from crisp.networks.config import BackboneConfig
+from crisp.networks.dinov2 import Dinov2
 
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Tokens of the four taps, raw: the backbone's final LayerNorm is not applied (method, section 2).
+    """Tokens of the four tapped blocks, without the backbone's final LayerNorm (method, section 2).
 
     Args:
         taps: (B, 4, T, D) patch tokens, row by row, shallowest tap first.
@@ -61,18 +61,18 @@ _PUBLISHED_NAMES = (
 
 
 class Backbone(nn.Module):
-    """A vision transformer that is only read: always in evaluation mode, no gradients, float32.
+    """A frozen vision transformer: always in evaluation mode, no gradients, float32.
 
     Args:
-        model: a `transformers` Dinov2Model of this configuration; its parameters are frozen here.
+        model: of this configuration; its parameters are frozen here.
         config: which blocks are read.
         image_px: the one image side that it will see; the position embedding is interpolated to it once.
     """
 
-    model: Any  # a Dinov2Model, named where it is built: importing `transformers` takes seconds
+    model: Dinov2
     positions: Tensor
 
-    def __init__(self, model: nn.Module, config: BackboneConfig, *, image_px: int) -> None:
+    def __init__(self, model: Dinov2, config: BackboneConfig, *, image_px: int) -> None:
         super().__init__()
         self.model = model.float().eval().requires_grad_(False)
         self.config = config
@@ -83,7 +83,7 @@ class Backbone(nn.Module):
     @classmethod
     def random(cls, config: BackboneConfig, *, image_px: int) -> Backbone:
         """Random weights, for tests and for counting."""
-        return cls(_empty_model(config), config, image_px=image_px)
+        return cls(Dinov2(config), config, image_px=image_px)
 
     @classmethod
     def from_state(cls, config: BackboneConfig, state: Mapping[str, Tensor], *, image_px: int) -> Backbone:
@@ -93,28 +93,25 @@ class Backbone(nn.Module):
             InputError: a tensor is missing, unknown or of another shape.
         """
         with torch.device("meta"):
-            model = _empty_model(config)
-        names = {published_name(name): name for name in model.state_dict()}
-        unknown, missing = sorted(set(state) - set(names)), sorted(set(names) - set(state))
+            model = Dinov2(config)
+        own = model.state_dict()
+        unknown, missing = sorted(set(state) - set(own)), sorted(set(own) - set(state))
         if unknown or missing:
             kind, name = ("unknown", unknown[0]) if unknown else ("missing", missing[0])
             raise InputError(f"the backbone weights do not fit the configuration: {kind} tensor {name}.")
-        own = model.state_dict()
-        for published, name in names.items():
-            if state[published].shape != own[name].shape:
-                raise InputError(
-                    f"the backbone tensor {published} must be {tuple(own[name].shape)}, "
-                    f"got {tuple(state[published].shape)}."
-                )
-        model.load_state_dict({names[k]: v.float() for k, v in state.items()}, assign=True)
+        for name, value in own.items():
+            wanted, got = tuple(value.shape), tuple(state[name].shape)
+            if got != wanted:
+                raise InputError(f"the backbone tensor {name} must be {wanted}, got {got}.")
+        model.load_state_dict({name: value.float() for name, value in state.items()}, assign=True)
         return cls(model, config, image_px=image_px)
 
     def published_state(self) -> dict[str, Tensor]:
         """The weights under their published names (not a copy)."""
-        return {published_name(name): value for name, value in self.model.state_dict().items()}
+        return self.model.state_dict()
 
     def train(self, mode: bool = True) -> Backbone:
-        """Stays in evaluation mode, whatever the network around it does."""
+        """Stay in evaluation mode, even when the whole network is set to training."""
         return super().train(False)
 
     @torch.no_grad()
@@ -131,13 +128,10 @@ class Backbone(nn.Module):
             raise InputError(
                 f"this network reads crops of {self.image_px} px, got {tuple(image.shape[-2:])}."
             )
-        embeddings = self.model.embeddings
-        patches = embeddings.patch_embeddings(image)
-        x = torch.cat([embeddings.cls_token.expand(len(image), -1, -1), patches], dim=1) + self.positions
+        x = self.model.embeddings(image, self.positions)
         tapped = []
-        for number, block in enumerate(self.model.encoder.layer, start=1):
-            out = block(x)
-            x = out[0] if isinstance(out, tuple) else out  # before version 5 a block returned a tuple
+        for number, block in enumerate(self.model.blocks, start=1):
+            x = block(x)
             if number in self.config.taps:
                 tapped.append(x)
             if number == self.config.taps[-1]:
@@ -147,14 +141,11 @@ class Backbone(nn.Module):
 
     @torch.no_grad()
     def _interpolated_positions(self) -> Tensor:
-        side = self.image_px // self.config.patch_px
-        embeddings = self.model.embeddings
-        like = embeddings.position_embeddings.new_empty(1, 1 + side * side, self.config.width)
-        return embeddings.interpolate_pos_encoding(like, self.image_px, self.image_px).clone()
+        return self.model.embeddings.positions_for(self.image_px // self.config.patch_px)
 
 
 def load_backbone(source: str | Path, config: BackboneConfig, *, image_px: int) -> Backbone:
-    """The backbone from a folder in the HuggingFace format, or from the hub (the only use of the network).
+    """The backbone from a folder in the HuggingFace format, or from the hub (the only internet access).
 
     Args:
         source: a folder with `config.json` and `model.safetensors`, or a hub id ("facebook/dinov2-small").
@@ -177,34 +168,23 @@ def load_backbone(source: str | Path, config: BackboneConfig, *, image_px: int) 
 
 
 def published_name(name: str) -> str:
-    """A tensor's name in the published files; published names stay as they are."""
+    """A tensor's name in the published files; published names are returned unchanged."""
     for inside, published in _PUBLISHED_NAMES:
         name = name.replace(inside, published)
     return name
 
 
-def _empty_model(config: BackboneConfig) -> nn.Module:
-    from transformers import Dinov2Config, Dinov2Model
-
-    return Dinov2Model(
-        Dinov2Config(
-            hidden_size=config.width,
-            num_hidden_layers=config.blocks,
-            num_attention_heads=config.attention_heads,
-            patch_size=config.patch_px,
-            image_size=config.trained_px,
-        )
-    )
-
-
 def _download(hub_id: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    with needing("train"):
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(snapshot_download(hub_id, allow_patterns=["config.json", "model.safetensors"]))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise InputError(f"the backbone {hub_id} cannot be had from the hub: {_first_line(error)}") from error
+        raise InputError(
+            f"the backbone {hub_id} cannot be fetched from the hub: {_first_line(error)}"
+        ) from error
 
 
 def _first_line(error: Exception) -> str:
@@ -231,7 +211,7 @@ def _check_architecture(folder: Path, config: BackboneConfig) -> None:
 
 
 def _refresh_positions(module: nn.Module, _: Any) -> None:
-    """New weights bring a new position embedding."""
+    """Interpolate the position embedding again after new weights are loaded."""
     assert isinstance(module, Backbone)
     module.positions.copy_(module._interpolated_positions())
 
@@ -241,9 +221,9 @@ _LARGEST = 127
 
 
 def quantise(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of linear layers and convolutions to int8 with a step per output channel, the rest to float16.
+    """Weights of linear layers and convolutions as int8 with a step per output channel, the rest as float16.
 
-    Embeddings, biases, norms and layer scales are the rest. A matrix `name` becomes `name` (int8) and
+    The rest is embeddings, biases, norms and layer scales. A matrix `name` becomes `name` (int8) and
     `name.int8_step` (bfloat16, one per row).
     """
     packed: dict[str, Tensor] = {}
@@ -256,7 +236,7 @@ def quantise(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def dequantise(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The float32 weights that `quantise` stands for; float tensors without a step are only widened.
+    """The float32 weights that quantised tensors represent; other float tensors are cast to float32.
 
     Raises:
         InputError: an int8 tensor without its step.
@@ -276,16 +256,16 @@ def dequantise(packed: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def quantise_backbone(backbone: Backbone) -> Backbone:
-    """The same backbone with the weights that its int8 file will hold: train heads on this one."""
+    """The same backbone with its weights rounded to int8, as its file will hold them: train heads on this."""
     state = dequantise(quantise(backbone.published_state()))
     return Backbone.from_state(backbone.config, state, image_px=backbone.image_px)
 
 
 def _quantise_rows(weight: Float[Tensor, "*shape"]) -> tuple[Int8[Tensor, "*shape"], Tensor]:
-    """Round each row to multiples of its step, the largest magnitude to 127 steps.
+    """Round each row to multiples of its step; the largest magnitude becomes 127 steps.
 
-    The step is bfloat16: 127 of them are exact in float32, so quantising twice changes nothing, and its
-    rounding (2^-9) stays below the half step that 127 steps can be off.
+    The step is bfloat16. 127 times it is exact in float32, so quantising twice changes nothing. Its relative
+    rounding error (2^-9) moves 127 steps by less than half a step.
     """
     rows = weight.float().flatten(1)
     step = (rows.abs().amax(dim=1) / _LARGEST).to(torch.bfloat16)

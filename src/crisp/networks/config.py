@@ -1,6 +1,7 @@
-"""What a network is made of. Two presets differ in nothing but the values here (method, section 2).
+"""Configuration of a network (method, section 2). The two presets differ only in these values.
 
-Records are frozen, validated at birth, and go to and from plain JSON objects; unknown keys are errors.
+Records are frozen, validated when constructed, and convert to and from plain JSON objects; unknown keys are
+errors.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ class BackboneConfig:
     """A DINOv2 vision transformer; the defaults are ViT-S/14.
 
     Args:
-        width: numbers per token.
+        width: channels per token.
         blocks: transformer blocks.
         attention_heads: per block; must divide the width.
         patch_px: side of a token's square.
         trained_px: image side that the stored position embedding belongs to.
-        taps: the four blocks (1-based, ascending) whose tokens are read.
+        taps: the four blocks (1-based, ascending) whose tokens the heads use.
     """
 
     width: int = 384
@@ -45,15 +46,15 @@ class BackboneConfig:
 
 @dataclass(frozen=True)
 class TokenHeadConfig:
-    """A perceptron on every token and a pixel shuffle: the head of `small`.
+    """An MLP on every token and a pixel shuffle: the head of `small`.
 
     Args:
-        width: numbers per hidden layer.
+        width: channels of each hidden layer.
         residual_layers: hidden layers after the first.
         pixels_per_token: side of the square of PNC pixels that one token decodes to.
         dropout: in every hidden layer, training only.
         position_embedding: add a learned embedding of the token's row and column.
-        pnc_unit_m: metres per unit of the last layer's output, so that it works with numbers near 1.
+        pnc_unit_m: metres per unit of the last layer's output, so that its outputs are near 1.
     """
 
     width: int = 768
@@ -72,7 +73,7 @@ class DptHeadConfig:
         features: channels of the fusion blocks.
         tap_channels: channels of the four reassembled taps, finest first.
         cnn_channels: channels of the last network's two hidden layers.
-        groups: of every group normalisation.
+        groups: groups of every group normalisation.
     """
 
     features: int = 256
@@ -86,12 +87,12 @@ class NetworkConfig:
     """The whole network.
 
     Args:
-        preset: the name that this configuration goes by.
+        preset: name of this configuration.
         image_px: side of the square crop that the backbone sees; a multiple of the patch.
         pnc_px: side of the square PNC map.
         head: the PNC head.
         backbone: the frozen transformer.
-        code_dim: numbers per shape code; film_layers x 2 x hidden.
+        code_dim: dimensions of a shape code; film_layers x 2 x hidden.
         hidden: width of the shape decoder.
         film_layers: modulated layers of the shape decoder.
         shape_hidden: width of the shape head.

@@ -1,4 +1,4 @@
-"""The shape decoder f_d(z | h): a sine network modulated by the shape code (method, section 2)."""
+"""The shape decoder f_d(z | h): a SIREN that the shape code modulates by FiLM (method, section 2)."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _FIRST_LAYER_BOUND = 30.0
 class FilmSirenDecoder(nn.Module):
     """Signed distance in metres; satisfies `crisp.shape.sdf.SignedDistance`. 264,449 parameters.
 
-    Points are divided by `cube_half_m` and the output is multiplied by it, so the network works in units of
-    the cube and |grad f| = 1 means the same inside and outside. Code: one block per layer, gammas then betas.
+    Points are divided by `cube_half_m` and the output is multiplied by it: the network works in units of the
+    cube, and |grad f| = 1 holds in metres too. Code: one block per layer, gammas then betas.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -60,8 +60,8 @@ class FilmSirenDecoder(nn.Module):
         return self.cube_half_m * distance + outside_m
 
     def _unit_distance(self, x: Float[Tensor, "b n 3"], codes: Float[Tensor, "b c"]) -> Float[Tensor, "b n"]:
-        """gamma (W x + b) + beta = (gamma W) x + (gamma b + beta): the modulation goes into each object's
-        weights, which are small, instead of over all its points."""
+        """gamma (W x + b) + beta = (gamma W) x + (gamma b + beta): modulate each object's weights, which are
+        few, instead of the activations of all its points."""
         blocks = codes.unflatten(-1, (len(self.layers), 2, self.width))
         for number, layer in enumerate(self.layers):
             gamma, beta = blocks[:, number, 0], blocks[:, number, 1]

@@ -1,17 +1,15 @@
-"""What a PNC head is, and which one a configuration asks for.
+"""The heads on the backbone's features: the shape head, and the two PNC heads (method, section 2).
 
-Features -> shape code (method, section 2: 2,825,216 parameters).
+`ShapeHead` (2,825,216 parameters) predicts the shape code.
 
-The PNC head of `small`: a perceptron on every token, then a pixel shuffle.
+`TokenPncHead`, of preset `small`, is an MLP on every token, then a pixel shuffle. It costs almost nothing
+(the dense head costs four times the backbone), and it can be trained on cached features of only the tokens
+that lie on the object.
 
-A dense head (`dpt_head`) costs four times the backbone; this one costs almost nothing and, working token by
-token, trains on cached features of only the tokens that lie on the object.
-
-The PNC head of `paper`: a dense prediction transformer (method, section 2: 13,968,147 parameters).
-
-Two departures from the plain order of operations, both equal in value: the 1x1 convolution of a fusion block
-runs before its upsampling (a quarter of the work; bilinear weights sum to 1, so the two commute), and a
-block's upsampling goes to the size of the next finer tap, which is twice its own wherever that is even.
+`DptPncHead`, of preset `paper`, is a dense prediction transformer (13,968,147 parameters). It departs from
+the usual order of operations in two places, with equal results: the 1x1 convolution of a fusion block runs
+before its upsampling (a quarter of the work; bilinear weights sum to 1, so the two commute), and a block
+upsamples to the size of the next finer tap, which is twice its own size wherever that is even.
 """
 
 from __future__ import annotations
@@ -45,10 +43,10 @@ _LAST_WEIGHT_SCALE = 0.1
 
 
 class ShapeHead(nn.Module):
-    """Linear, LayerNorm, ReLU three times, and a Linear to the code.
+    """Three times Linear, LayerNorm and ReLU, then a Linear to the code.
 
-    The last layer starts at the decoder's neutral code, gamma 1 and beta 0, plus a tenth of the usual
-    random spread: with gamma near 0 every sine would be constant and the decoder would not learn.
+    The last layer's bias starts at the decoder's neutral code (gamma 1, beta 0) and its weights at a tenth of
+    the usual random scale: with gamma near 0 every sine would be constant and the decoder would not learn.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -79,7 +77,7 @@ class ShapeHead(nn.Module):
 
 
 def neutral_code(film_layers: int, hidden: int) -> Float[Tensor, " code"]:
-    """The code that modulates nothing: per layer `hidden` gammas of 1, then `hidden` betas of 0."""
+    """The code of no modulation: per layer `hidden` gammas of 1, then `hidden` betas of 0."""
     block = torch.cat([torch.ones(hidden), torch.zeros(hidden)])
     return block.repeat(film_layers)
 
@@ -88,10 +86,10 @@ LEAST_DEVIATION = 1e-6
 
 
 class Standardise(nn.Module):
-    """(x - mean) / deviation, channel by channel, both measured once on training features.
+    """(x - mean) / standard deviation per channel, both measured once on training features.
 
-    The taps' sizes differ by 40 times between the shallowest and the deepest, and single channels stand out
-    by ten times more: a norm over a whole token would leave the shallow taps next to nothing.
+    The taps' magnitudes differ by a factor of 40 between the shallowest and the deepest, and single channels
+    are ten times larger still. A LayerNorm over the whole token would make the shallow taps almost vanish.
     """
 
     mean: Float[Tensor, " c"]
@@ -104,7 +102,7 @@ class Standardise(nn.Module):
 
     @torch.no_grad()
     def measure(self, x: Float[Tensor, "n c"]) -> None:
-        """Take mean and deviation from rows of features; a channel that never changes is left unscaled."""
+        """Measure mean and standard deviation of rows of features; constant channels are not scaled."""
         deviation = x.std(0, correction=0)
         self.mean.copy_(x.mean(0))
         self.deviation.copy_(torch.where(deviation > LEAST_DEVIATION, deviation, 1.0))
@@ -116,7 +114,7 @@ class Standardise(nn.Module):
 class TokenPncHead(nn.Module):
     """Four taps and the class tokens -> a small square of PNC pixels per token.
 
-    `standardise_on` must see training features once before the head is trained.
+    Call `standardise_on` once with training features before training the head.
 
     Raises:
         TypeError: the configuration's head is not a token head.
@@ -135,7 +133,7 @@ class TokenPncHead(nn.Module):
         self.token_in = nn.Linear(tapped, head.width)
         self.cls_norm = Standardise(tapped)
         self.cls_in = nn.Linear(tapped, head.width, bias=False)
-        # Row and column embeddings add up to the position's: 2 x side instead of side^2 vectors to learn.
+        # The position embedding is the sum of a row's and a column's: 2 x side vectors instead of side^2.
         sides = (self.tokens_per_side, head.width)
         self.row = nn.Parameter(torch.zeros(sides)) if head.position_embedding else None
         self.column = nn.Parameter(torch.zeros(sides)) if head.position_embedding else None
@@ -145,7 +143,7 @@ class TokenPncHead(nn.Module):
         self.out = nn.Linear(head.width, 3 * head.pixels_per_token**2)
 
     def standardise_on(self, taps: Float[Tensor, "n c"], cls: Float[Tensor, "m c"]) -> None:
-        """Measure the inputs' means and deviations.
+        """Measure the inputs' means and standard deviations.
 
         Args:
             taps: (N, 4 D) tokens of many crops.
@@ -167,7 +165,7 @@ class TokenPncHead(nn.Module):
         cls: Float[Tensor, "*batch c"],
         token_index: Int[Tensor, "*batch t"],
     ) -> Float[Tensor, "*batch t p 3"]:
-        """PNC of any subset of tokens, metres: what training on the object's tokens alone calls.
+        """PNC of any subset of tokens, metres; training uses it on the object's tokens only.
 
         Args:
             taps: (..., T, 4 D), `Features.concatenated_taps` or a selection of its tokens.
@@ -189,7 +187,7 @@ class TokenPncHead(nn.Module):
 
 
 def tokens_to_grid(tokens: Float[Tensor, "b t p 3"]) -> Float[Tensor, "b g g 3"]:
-    """The pixel shuffle: a square of P pixels per token -> one map. Inverse of `grid_to_tokens`."""
+    """Pixel shuffle: a square of P pixels per token -> one map. Inverse of `grid_to_tokens`."""
     side, pixels = _root(tokens.shape[1]), _root(tokens.shape[2])
     x = tokens.unflatten(2, (pixels, pixels)).unflatten(1, (side, side))
     return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)
@@ -262,7 +260,7 @@ class DptPncHead(nn.Module):
 
 
 class Reassemble(nn.Module):
-    """Tokens -> maps at 4, 2, 1 and 1/2 times the token grid; the class token is mixed into each token."""
+    """Tokens -> maps at 4, 2, 1 and 1/2 times the token grid; the class token is merged into each token."""
 
     def __init__(self, width: int, channels: Sequence[int]) -> None:
         super().__init__()
@@ -292,10 +290,10 @@ class Reassemble(nn.Module):
 
 
 class FusionBlock(nn.Module):
-    """Add the coarser level to this one, refine, and hand on at the next finer size.
+    """Add the coarser level to this one, refine it, and upsample it to the next finer size.
 
     Args:
-        units: 2, or 1 in the coarsest block, which has nothing to add.
+        units: 2, or 1 in the coarsest block, which has no coarser level to add.
     """
 
     def __init__(self, features: int, groups: int, *, units: int) -> None:
@@ -314,7 +312,7 @@ class FusionBlock(nn.Module):
 
 
 class ResidualUnit(nn.Module):
-    """Pre-activation: twice (ReLU, 3x3 convolution without bias, GroupNorm), added to the input."""
+    """Pre-activation residual unit: twice (ReLU, 3x3 convolution without bias, GroupNorm), plus the input."""
 
     def __init__(self, features: int, groups: int) -> None:
         super().__init__()
@@ -332,5 +330,5 @@ class ResidualUnit(nn.Module):
 
 
 def resize(x: Float[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c size size"]:
-    """Bilinear, corner pixels on corner pixels."""
+    """Bilinear resizing with aligned corners."""
     return nn.functional.interpolate(x, size=(size, size), mode="bilinear", align_corners=True)

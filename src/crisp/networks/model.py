@@ -17,7 +17,7 @@ class CrispNetwork(nn.Module):
     """Crops -> PNC maps and shape codes; `decoder` turns a code into a signed distance field.
 
     Raises:
-        InputError: the backbone is not the one that the configuration describes.
+        InputError: the backbone does not match the configuration.
     """
 
     def __init__(self, config: NetworkConfig, backbone: Backbone) -> None:
@@ -38,11 +38,11 @@ class CrispNetwork(nn.Module):
         return self.predict_from_features(self.backbone(images))
 
     def predict_from_features(self, features: Features) -> Prediction:
-        """Predict from what the backbone said, possibly long ago (cached features)."""
+        """Predict from the backbone's features, which may be cached."""
         return Prediction(pnc=self.pnc_head(features), shape_code=self.shape_head(features))
 
     def parameter_counts(self) -> dict[str, int]:
-        """Parameters by part, and their "total"."""
+        """Number of parameters of each part, and their "total"."""
         counts = {
             name: sum(p.numel() for p in part.parameters())
             for name, part in (
@@ -58,7 +58,7 @@ class CrispNetwork(nn.Module):
 def build_network(config: NetworkConfig, backbone: Backbone | None = None) -> CrispNetwork:
     """A network with untrained heads on a given backbone; without one, on a random backbone.
 
-    A folder's or the hub's backbone comes from `crisp.networks.backbone.load_backbone`.
+    `crisp.networks.backbone.load_backbone` loads a backbone from a folder or the hub.
     """
     if backbone is None:
         backbone = Backbone.random(config.backbone, image_px=config.image_px)

@@ -22,6 +22,9 @@ SINKS = {
 FRAME_SINKS = ("json", "report", "table")
 """What `crisp estimate` writes of a single frame unless told otherwise."""
 
+SET_SINKS = ("json",)
+"""The same of a whole split."""
+
 
 def sinks_named(names: Sequence[str]) -> tuple[Sink, ...]:
     """New sinks in the order of `SINKS`: the table comes last, so that it can say where the files lie.

@@ -89,12 +89,12 @@ class ActiveShapes:
     Args:
         library: S, (K, C).
         diameters_m: (K,), see `box_diameters_m`.
-        surface: K rows of points on the shapes, where somebody will look at free space.
+        surfaces: points on each of them, where a search compares them with what the camera saw.
     """
 
     library: Float[Tensor, "k c"]
     diameters_m: Float[Tensor, " k"]
-    surface: SurfacePoints | None = None
+    surfaces: SurfacePoints | None = None
 
     @classmethod
     def of(
@@ -103,22 +103,20 @@ class ActiveShapes:
         library: Float[Tensor, "k c"],
         *,
         nodes: int = BOX_NODES,
-        surface: bool = False,
+        surfaces: bool = False,
     ) -> ActiveShapes:
         """Measure every shape of a library, on a grid of `nodes` a side.
 
         Args:
-            surface: seek points on the shapes, too.
+            surfaces: sample points on the shapes, too.
         """
         sizes = box_diameters_m(field, library, nodes=nodes)
-        return cls(library, sizes, surface_points(field, library) if surface else None)
+        return cls(library, sizes, surface_points(field, library) if surfaces else None)
 
     def basis(self, field: SignedDistance, network: Float[Tensor, "b c"]) -> ShapeBasis:
         """The basis for objects whose own codes h_0 are `network`, measured here once for all steps."""
         sizes = box_diameters_m(field, network, nodes=NETWORK_BOX_NODES)
-        return ShapeBasis(
-            self.library, self.diameters_m, network, network_diameters_m=sizes, surface=self.surface
-        )
+        return ShapeBasis(self.library, self.diameters_m, network, network_diameters_m=sizes)
 
 
 @torch.no_grad()

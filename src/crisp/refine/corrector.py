@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from dataclasses import field as default
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from crisp.errors import InputError
 from crisp.refine.active_shape import ShapeGram
+from crisp.refine.free_space import SceneEvidence
 from crisp.refine.pose_step import PoseStep
 from crisp.refine.problem import (
     Kernel,
@@ -24,7 +25,6 @@ from crisp.refine.problem import (
     object_points,
     with_pool,
 )
-from crisp.refine.search.known import KnownSearch
 from crisp.refine.shape_step import ShapeFit, ShapeStep
 from crisp.shape.sdf import SignedDistance
 
@@ -35,6 +35,29 @@ REASONS: dict[CorrectionStatus, str] = {
     "budget": "the rounds ended while the objective was still falling: more rounds may help.",
     "unimproved": "no step lowered the objective: the estimate stays as it was.",
 }
+
+
+@runtime_checkable
+class StartSearch(Protocol):
+    """Finds where the corrector starts; batched over objects.
+
+    An object for which it finds nothing comes back as it was; it never takes the batch down.
+
+    Args:
+        start: what the network and the registration say.
+        basis: the known shapes, and the network's own.
+        scene: what the frame tells beside the points; None if it is not known.
+    """
+
+    def __call__(
+        self,
+        field: SignedDistance,
+        observation: Observation,
+        start: State,
+        *,
+        basis: ShapeBasis,
+        scene: SceneEvidence | None = None,
+    ) -> State: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +99,7 @@ class Corrector:
         rounds: at most.
         tolerance: a round must lower the objective by this share of it, or the object has converged.
         kernel: of the objective by which answers are compared.
-        search: finds where to start among the known shapes and their turns; None starts where the network and
-            the registration say.
+        search: such as `KnownSearch`; None starts where the network and the registration say.
 
     Raises:
         InputError: settings that contradict each other.
@@ -88,7 +110,7 @@ class Corrector:
     rounds: int = 3
     tolerance: float = 0.02
     kernel: Kernel = default(default_factory=SoftL1)
-    search: KnownSearch | None = None
+    search: StartSearch | None = None
 
     def __post_init__(self) -> None:
         if self.rounds < 1:
@@ -104,17 +126,19 @@ class Corrector:
         *,
         basis: ShapeBasis,
         pool: PooledPoints | None = None,
+        scene: SceneEvidence | None = None,
     ) -> Correction:
         """Correct every object of the batch; one that cannot be solved comes back as it was, with its reason.
 
         Args:
             pool: points of the same objects from other frames; the shape step sees them too, and answers are
                 compared on all points: a shape that suits only this frame must not win.
+            scene: what the frame tells beside the points; the search sees it, the steps do not.
         """
-        begun = start if self.search is None else self.search(field, observation, start, basis=basis)
-        # What lies around the objects is the search's affair: the steps would only copy it.
-        points = Observation(observation.points_camera, observation.valid)
-        task = _Task(field, points, basis, pool)
+        begun = start
+        if self.search is not None:
+            begun = self.search(field, observation, start, basis=basis, scene=scene)
+        task = _Task(field, observation, basis, pool)
         course = _Course(self, task, start, begun=begun)
         for _ in range(self.rounds):
             if course.active.any():

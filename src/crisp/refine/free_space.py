@@ -7,7 +7,7 @@ same ray, would have been measured instead. And what it should have seen of an o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -49,6 +49,25 @@ class DepthMap:
 
     depth_m: Float[Tensor, "h w"]
     camera: Camera
+
+
+@dataclass(frozen=True, eq=False)
+class SceneEvidence:
+    """What a frame tells of its objects beside their own points.
+
+    Args:
+        depth: of the whole frame.
+        masks: (B, H, W) each object's visible pixels.
+        surfaces: points on the K known shapes; None where they have not been sampled.
+    """
+
+    depth: DepthMap
+    masks: Bool[Tensor, "b h w"]
+    surfaces: SurfacePoints | None = None
+
+    def take(self, index: Tensor) -> SceneEvidence:
+        """For the objects at `index`."""
+        return replace(self, masks=self.masks[index.to(self.masks.device)])
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,9 +17,7 @@ from torch import Tensor
 from crisp.errors import InputError
 from crisp.geometry import pose
 from crisp.geometry.points import scoring_subset, take_points
-from crisp.refine.free_space import DepthMap
 from crisp.shape.sdf import SignedDistance
-from crisp.shape.surface import SurfacePoints
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +27,6 @@ class Observation:
     Args:
         points_camera: (B, N, 3) metres, camera frame; padding must be finite.
         valid: (B, N): the points that count. Padding never enters an objective, a quantile or a weight.
-        depth: of the frame that all rows are from, for what lies around the objects; None if it is not known.
-        masks: (B, H, W) the objects' visible pixels in that frame; None if they are not known.
 
     Raises:
         ValueError: sizes that differ.
@@ -38,8 +34,6 @@ class Observation:
 
     points_camera: Float[Tensor, "b n 3"]
     valid: Bool[Tensor, "b n"]
-    depth: DepthMap | None = None
-    masks: Bool[Tensor, "b h w"] | None = None
 
     def __post_init__(self) -> None:
         if self.points_camera.shape[:2] != self.valid.shape:
@@ -51,8 +45,7 @@ class Observation:
 
     def take(self, index: Tensor) -> Observation:
         """The objects at `index` (a long or a boolean tensor)."""
-        masks = None if self.masks is None else self.masks[index]
-        return Observation(self.points_camera[index], self.valid[index], self.depth, masks)
+        return Observation(self.points_camera[index], self.valid[index])
 
 
 def fewer_points(
@@ -61,7 +54,7 @@ def fewer_points(
     """At most `most` of each object's valid points, evenly spaced among them, and Z of the same ones."""
     index, counts = scoring_subset(observation.valid, most)
     points = take_points(observation.points_camera, index, counts)
-    return replace(observation, points_camera=points, valid=counts), take_points(pnc, index, counts)
+    return Observation(points, counts), take_points(pnc, index, counts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +106,6 @@ class ShapeBasis:
         diameters_m: (K,) metres, of their bounding boxes: 1 / d_k for D.
         network: h_0 = f_e(I), (B, C), the network's own code of each object.
         network_diameters_m: (B,) of h_0's bounding boxes; measured when they are needed if they are None.
-        surface: K rows of points on the known shapes, for a search that looks at free space; None without.
 
     Raises:
         InputError: no known shape, or codes of different lengths.
@@ -123,7 +115,6 @@ class ShapeBasis:
     diameters_m: Float[Tensor, " k"]
     network: Float[Tensor, "b c"]
     network_diameters_m: Float[Tensor, " b"] | None = None
-    surface: SurfacePoints | None = None
 
     def __post_init__(self) -> None:
         if len(self.library) == 0:

@@ -11,15 +11,18 @@ from pathlib import Path
 
 from crisp.certify.certificate import CertificateConfig
 from crisp.documents import load_record, toml_names
-from crisp.refine.corrector import Corrector
+from crisp.refine.corrector import Corrector, StartSearch
 from crisp.refine.pose_step import CoarseToFine, PoseStep, Se3Step
 from crisp.refine.problem import Kernel, SoftL1, Squares, Truncated
+from crisp.refine.search.known import KnownSearch
 from crisp.refine.shape_step import ActiveShape, HullDescent, ShapeStep
 from crisp.refine.z_step import ZGradientStep
 
+# Every part of a corrector that a recipe can name: a new one is added here.
 KINDS: dict[type, tuple[type, ...]] = {
     PoseStep: (CoarseToFine, Se3Step, ZGradientStep),
     ShapeStep: (ActiveShape, HullDescent),
+    StartSearch: (KnownSearch,),
     Kernel: (SoftL1, Squares, Truncated),
 }
 

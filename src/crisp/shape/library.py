@@ -1,7 +1,4 @@
-"""The library S: one shape code per known object.
-
-Which known object an estimate is of, in words.
-"""
+"""The shape library: one code per known object, and the name of the object that a code is nearest to."""
 
 from __future__ import annotations
 
@@ -22,16 +19,17 @@ NEAR_SHARE = 0.5
 
 @dataclass(frozen=True, eq=False)
 class ShapeLibrary:
-    """Known objects and the codes that reconstruct them, row by row.
+    """Known objects and the codes that reconstruct them, in the same order.
 
     Args:
-        names: unique names, K of them; a network that has not been trained yet has none.
+        names: K unique names; none before training.
         object_ids: the objects' ids in the data set, unique.
         codes: (K, C) float32.
         diameters_m: (K,) float32, metres.
 
     Raises:
-        InputError: counts that differ, repeated names or ids, codes or diameters that cannot be.
+        InputError: counts that differ, repeated names or ids, codes that are not finite float32 numbers, or
+            diameters that are not positive.
     """
 
     names: tuple[str, ...]
@@ -49,7 +47,7 @@ class ShapeLibrary:
         for what, values in (("name", self.names), ("object id", self.object_ids)):
             repeated = [v for i, v in enumerate(values) if v in values[:i]]
             if repeated:
-                raise InputError(f"the {what} {repeated[0]} stands twice in the shape library.")
+                raise InputError(f"the {what} {repeated[0]} occurs twice in the shape library.")
         if self.codes.dtype != torch.float32 or not torch.isfinite(self.codes).all():
             raise InputError("the codes of a shape library must be finite float32 numbers.")
         if not (torch.isfinite(self.diameters_m) & (self.diameters_m > 0)).all():
@@ -60,15 +58,15 @@ class ShapeLibrary:
 
     @cached_property
     def _apart(self) -> Float[Tensor, " k"]:
-        """From each code to the next known one's; infinite for the only one."""
+        """Distance from each code to the nearest other code; infinite in a library of one object."""
         return code_distances(self.codes, self.codes).fill_diagonal_(torch.inf).min(dim=1).values
 
     def labels(self, codes: Float[Tensor, "n c"]) -> list[str]:
-        """The name of the known object whose code is nearest to each, or `UNKNOWN` where none is near.
+        """For each code, the name of the known object with the nearest code, or `UNKNOWN`.
 
-        Near is less than half the way from that object's code to the next known one's: every code has at most
-        one such object, and what lies between two of them is neither. A library of one object has nothing to
-        tell it from: all codes are that object's. An empty one knows nothing.
+        The object counts only if its code is nearer than half the distance from it to the nearest other code
+        of the library. So each code has at most one name, and codes between two objects have none. In a
+        library of one object, every code gets its name; in an empty library, every code is `UNKNOWN`.
         """
         if not self.names:
             return [UNKNOWN] * len(codes)
@@ -82,7 +80,7 @@ class ShapeLibrary:
 
 def code_distances(a: Float[Tensor, "n c"], b: Float[Tensor, "k c"]) -> Float[Tensor, "n k"]:
     """Euclidean distances between codes."""
-    # By matrix product, which is the default for many rows, near codes would lose half their digits.
+    # The default for many rows, a matrix product, would lose half the digits of small distances.
     return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
 
 
@@ -91,20 +89,20 @@ def name_all(
     library: ShapeLibrary | None,
     certificates: Sequence[Certificate | None],
 ) -> list[str | None]:
-    """Which known object each is by its shape code, or that none is near; None without a library.
+    """The name of each estimate's object, or `UNKNOWN`; None without a library.
 
-    A corrector that is only offered known shapes makes a known object of everything: what the network itself
-    had said must be near to the same one, or the certificate must vouch for the shape.
+    A corrector that only tries known shapes turns everything into a known object. So the name counts only if
+    the code that the network predicted gets the same name, or if the estimate is certified.
     """
     if library is None or not estimates:
         return [None] * len(estimates)
     found = library.labels(torch.stack([item.shape_code for item in estimates]))
-    first = [e.shape_code if e.correction is None else _first_code(e.correction) for e in estimates]
-    said = library.labels(torch.stack(first))
-    vouched = [certificate is not None and certificate.certified for certificate in certificates]
-    rows = zip(found, said, vouched, strict=True)
+    codes = [e.shape_code if e.correction is None else _predicted_code(e.correction) for e in estimates]
+    predicted = library.labels(torch.stack(codes))
+    certified = [certificate is not None and certificate.certified for certificate in certificates]
+    rows = zip(found, predicted, certified, strict=True)
     return [name if name == other or sure else UNKNOWN for name, other, sure in rows]
 
 
-def _first_code(correction: CorrectionSummary) -> Tensor:
+def _predicted_code(correction: CorrectionSummary) -> Tensor:
     return torch.from_numpy(correction.shape_code_start)

@@ -1,17 +1,17 @@
-"""Meshes from signed distance fields: marching cubes on a grid that is evaluated only near the surface.
+"""Meshes from signed distance fields, by marching cubes on a grid evaluated only near the surface; PLY files.
 
-How. An octree of node blocks is descended. A block whose centre is farther from the surface than any of its
-nodes from the centre (|f| > lipschitz * reach) has one sign, that of its centre; the others are split, down
-to single nodes. Then every corner of every grid cell whose signs differ is evaluated, again and again until
-no such corner is guessed. What marching cubes sees is therefore exactly the field, and the mesh equals that
-of the dense grid, unless a whole piece of surface hides in blocks that were discarded.
+Search. The grid's nodes form an octree of blocks. If a block's centre is farther from the surface than any of
+its nodes is from the centre (|f| > lipschitz * reach), the whole block has the sign of its centre. Other
+blocks are split, down to single nodes. Then all corners of grid cells with a sign change are evaluated,
+repeatedly, until none of them holds an inferred value. Marching cubes therefore reads exact field values, and
+the mesh equals that of the dense grid, unless a whole piece of surface lies within discarded blocks.
 
-The margin. A learned field is not exactly 1-Lipschitz. On a decoder stopped early in training (mean error
-5 mm; slopes near the surface 1.0 in the median, 2.9 at 99 %, 5.4 at most) a bound of 1.0 lost some specks off
-the object and 1.5 lost nothing. The default of 2 evaluates a tenth more points than 1.5: the margin is cheap
-because the last step needs no margin to follow a surface that it has met.
+Margin. A learned field is not exactly 1-Lipschitz. On a decoder stopped early in training (mean error 5 mm;
+slopes near the surface 1.0 in the median, 2.9 at 99 %, 5.4 at most) a bound of 1.0 lost some specks off the
+object and 1.5 lost nothing. The default of 2 evaluates a tenth more points than 1.5. The margin is cheap
+because the last step needs none: it follows the surface from cell to cell.
 
-Meshes as PLY files: binary, metres, object frame.
+PLY files are binary; vertices are in metres in the object frame.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ROW_POINTS = 2048
 
 @dataclass(frozen=True)
 class MeshConfig:
-    """How the surface is sought.
+    """Settings of `extract_meshes`.
 
     Args:
         resolution: n nodes along each side; node i lies at -h + 2 h i / (n - 1), h = field.cube_half_m.
@@ -49,7 +49,7 @@ class MeshConfig:
         lipschitz: bound on the field's slope that discards blocks; larger is safer and slower.
         min_component_share: connected pieces with a smaller share of the faces are dropped (specks that a
             learned field leaves); 0 keeps everything.
-        points_per_call: largest number of points handed to the field at once.
+        points_per_call: largest number of points that the field evaluates at once.
     """
 
     resolution: int = 128
@@ -74,7 +74,7 @@ def extract_mesh(
     code: Float[Tensor, " c"],
     config: MeshConfig | None = None,
 ) -> Mesh:
-    """The zero level of f(. | code) inside the field's cube, as `extract_meshes` makes it.
+    """The zero level set of f(. | code) inside the field's cube; `extract_meshes` for one code.
 
     Raises:
         ObjectFailure: status "no_surface" where the field does not cross zero or is not finite.
@@ -90,7 +90,7 @@ def extract_meshes(
     codes: Float[Tensor, "b c"],
     config: MeshConfig | None = None,
 ) -> list[Mesh | ObjectFailure]:
-    """One mesh per code, or the failure that tells why there is none; all objects share the field's calls.
+    """One mesh per code, or the failure that says why there is none; all objects share the field's calls.
 
     Args:
         codes: shape codes on the field's device.
@@ -106,7 +106,7 @@ def extract_meshes(
 
 
 class _Search:
-    """Field values on the grids of a batch of objects, and which of them are not guessed but evaluated."""
+    """Field values on the grids of a batch of objects, and which of them are evaluated, not inferred."""
 
     def __init__(self, field: SignedDistance, codes: Float[Tensor, "b c"], config: MeshConfig) -> None:
         self.field, self.codes, self.config = field, codes, config
@@ -117,7 +117,7 @@ class _Search:
         self.known = np.zeros(shape, dtype=bool)
 
     def descend(self) -> None:
-        """Give each node its value or, where its sign is certain, the value of its block's centre."""
+        """Set each node to its value or, where its sign is certain, to the value of its block's centre."""
         size = self.config.coarse_block
         count = ceil(self.nodes / size)
         owner, *index = np.indices((len(self.codes), count, count, count)).reshape(4, -1)
@@ -146,16 +146,16 @@ class _Search:
         *,
         size: int,
     ) -> None:
-        """Write a value to all nodes of its block. Blocks that stick out repeat the grid's last nodes."""
+        """Write each value to all nodes of its block; blocks are clipped at the grid's border."""
         along = np.minimum(first[:, :, None] + np.arange(size), self.nodes - 1)
         x, y, z = along[:, 0, :, None, None], along[:, 1, None, :, None], along[:, 2, None, None, :]
         self.values[owner[:, None, None, None], x, y, z] = values[:, None, None, None]
 
     def close(self) -> None:
-        """Evaluate the corners of all cells with a change of sign, until none of them is a guess."""
+        """Evaluate the corners of all cells with a sign change, until none of them is an inferred value."""
         pending = list(range(len(self.codes)))
         while pending:
-            found = {item: np.argwhere(self._guessed_corners(item)) for item in pending}
+            found = {item: np.argwhere(self._inferred_corners(item)) for item in pending}
             pending = [item for item, index in found.items() if len(index)]
             if not pending:
                 return
@@ -165,7 +165,7 @@ class _Search:
             self.values[at] = self._evaluate(owner, index)
             self.known[at] = True
 
-    def _guessed_corners(self, item: int) -> Bool[np.ndarray, "n n n"]:
+    def _inferred_corners(self, item: int) -> Bool[np.ndarray, "n n n"]:
         return _corner_nodes(_crossed_cells(self.values[item])) & ~self.known[item]
 
     def mesh(self, item: int) -> Mesh | ObjectFailure:
@@ -185,7 +185,7 @@ class _Search:
     def _evaluate(
         self, owner: Int[np.ndarray, " k"], nodes: Int[np.ndarray, "k 3"] | Float[np.ndarray, "k 3"]
     ) -> Float[np.ndarray, " k"]:
-        """Field values at grid positions, in rows of one object each, so that objects share a call."""
+        """Field values at grid positions; each row holds points of one object, so objects share a call."""
         points = (nodes * self.step_m - self.field.cube_half_m).astype(np.float32)
         rows, row_owner = _rows(owner, length=min(ROW_POINTS, self.config.points_per_call))
         values = np.empty(len(points), dtype=np.float32)
@@ -202,7 +202,7 @@ class _Search:
 def _rows(
     owner: Int[np.ndarray, " k"], *, length: int
 ) -> tuple[Int[np.ndarray, "r p"], Int[np.ndarray, " r"]]:
-    """Indices (R, P) in rows of one owner each; an owner's last row is filled up with its last index."""
+    """Indices (R, P) in rows of one owner each; an owner's last row is padded with its last index."""
     order = np.argsort(owner, kind="stable")
     rows, row_owner = [np.zeros((0, length), dtype=np.int64)], []
     for name in np.unique(owner):
@@ -218,7 +218,7 @@ def _corners() -> Int[np.ndarray, "8 3"]:
 
 
 def _crossed_cells(values: Float[np.ndarray, "n n n"]) -> Bool[np.ndarray, "m m m"]:
-    """Cells of which some corners are above zero and some not: those in which marching cubes makes faces."""
+    """Cells with corners above zero and corners that are not: marching cubes makes faces in these."""
     some = every = values > 0
     for axis in range(3):
         low, high = [slice(None)] * 3, [slice(None)] * 3
@@ -239,11 +239,11 @@ def _corner_nodes(cells: Bool[np.ndarray, "m m m"]) -> Bool[np.ndarray, "n n n"]
 def _march(
     values: Float[np.ndarray, "n n n"], crossed: Bool[np.ndarray, "m m m"]
 ) -> tuple[Float[np.ndarray, "v 3"], Int[np.ndarray, "f 3"]]:
-    """Vertices in node units and outward faces, from the block of nodes around the crossed cells."""
+    """Vertices in node units and outward faces, from the bounding block of the crossed cells."""
     cells = np.argwhere(crossed)
     low, high = cells.min(0), cells.max(0) + 2
     block = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-    # scikit-image looks a cell's mask up at its upper corner.
+    # scikit-image reads a cell's mask at its upper corner.
     mask = np.zeros(values.shape, dtype=bool)
     mask[1:, 1:, 1:] = crossed
     vertices, faces, _, _ = marching_cubes(
@@ -253,7 +253,7 @@ def _march(
 
 
 def drop_specks(mesh: Mesh, *, min_share: float) -> Mesh:
-    """The mesh without connected pieces that have less than a share of all faces; the largest piece stays."""
+    """Remove connected pieces with less than `min_share` of all faces; the largest piece always stays."""
     if min_share == 0:
         return mesh
     faces, count = mesh.faces, len(mesh.vertices)
@@ -269,10 +269,10 @@ def drop_specks(mesh: Mesh, *, min_share: float) -> Mesh:
 
 
 def write_ply(mesh: Mesh, path: Path) -> None:
-    """Write a mesh as binary PLY (vertices float32, metres); the file appears whole or not at all.
+    """Write a mesh as binary PLY (vertices float32, metres), atomically.
 
     Raises:
-        InputError: its folder cannot be made or written.
+        InputError: its folder cannot be created or written.
     """
     solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
     content = trimesh.exchange.ply.export_ply(solid, encoding="binary", vertex_normal=False)
@@ -290,7 +290,7 @@ def write_ply(mesh: Mesh, path: Path) -> None:
 
 
 def read_ply(path: Path) -> Mesh:
-    """Read a PLY file as it is: no unit is changed, no vertex merged.
+    """Read a PLY file without changing units or merging vertices.
 
     Raises:
         InputError: the file is missing, is not a PLY mesh, or has no faces.

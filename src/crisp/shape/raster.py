@@ -31,7 +31,7 @@ _AMBIENT, _DIFFUSE = 0.42, 0.62
 
 @dataclass(frozen=True, eq=False)
 class ShadedMesh:
-    """Vertices split wherever position, texture coordinate or normal differ."""
+    """A mesh whose vertices are split wherever texture coordinates or normals differ."""
 
     vertices: Float[np.ndarray, "v 3"]
     faces: Int[np.ndarray, "f 3"]
@@ -40,9 +40,9 @@ class ShadedMesh:
 
 
 def shade(surface: TexturedMesh, *, crease_deg: float = CREASE_DEG) -> ShadedMesh:
-    """Give each corner the mean normal of the faces that meet there at less than `crease_deg`.
+    """Give each face corner the area-weighted mean normal of the faces that meet there within `crease_deg`.
 
-    Faces count by area; vertices that only a texture seam separates are treated as one.
+    Vertices that only a texture seam separates count as one.
     """
     faces = np.asarray(surface.faces, dtype=np.int64)
     corners = np.asarray(surface.vertices, dtype=np.float64)[faces]
@@ -80,13 +80,13 @@ def _unit(vectors: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
 
 
 def _merge(vertices: Float[np.ndarray, "v 3"]) -> Int[np.ndarray, " v"]:
-    """One number for each place, the same for vertices that share it."""
+    """An index per vertex; vertices at the same position share one."""
     grid = np.round(np.asarray(vertices, dtype=np.float64) / MERGE_M).astype(np.int64)
     return np.unique(grid, axis=0, return_inverse=True)[1].ravel()
 
 
 def _pairs(place: Int[np.ndarray, " c"]) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"]]:
-    """All ordered pairs of corners at the same place, each with itself too."""
+    """All ordered pairs of corners at the same position, including each with itself."""
     order = np.argsort(place, kind="stable")
     counts = np.bincount(place)
     starts = np.cumsum(counts) - counts
@@ -113,7 +113,7 @@ def _split(
 
 @dataclass(frozen=True, eq=False)
 class Posed:
-    """A surface and where the camera has it."""
+    """A mesh with normals, and its pose in the camera frame."""
 
     surface: ShadedMesh
     T_camera_object: Float[np.ndarray, "4 4"]
@@ -121,12 +121,12 @@ class Posed:
 
 @dataclass(frozen=True, eq=False)
 class Raster:
-    """What a camera sees of posed surfaces, at pixel centres.
+    """A rendering of posed surfaces, sampled at pixel centres.
 
     Args:
-        owner: (H, W) the surface's place in the list; -1 where there is none.
+        owner: (H, W) index of the surface in the list; -1 where there is none.
         depth_m: (H, W) along the optical axis; infinity where there is none.
-        normal_camera: (H, W, 3) unit vectors that face the camera; 0 where there is none.
+        normal_camera: (H, W, 3) unit normals, flipped towards the camera; 0 where there is no surface.
     """
 
     owner: Int[np.ndarray, "h w"]
@@ -134,23 +134,23 @@ class Raster:
     normal_camera: Float[np.ndarray, "h w 3"]
 
     def shaded(self, colours: Sequence[tuple[int, int, int]]) -> UInt8[np.ndarray, "h w 3"]:
-        """The surfaces in matt colours, one for each, under one lamp; black where there is none."""
+        """Lambertian shading under one light, one colour per surface; black where there is no surface."""
         light = _TOWARDS_LIGHT / np.linalg.norm(_TOWARDS_LIGHT)
         strength = _AMBIENT + _DIFFUSE * np.maximum(self.normal_camera @ light, 0.0)
-        palette = np.array([*colours, (0, 0, 0)], dtype=np.float64)  # the last is -1's
+        palette = np.array([*colours, (0, 0, 0)], dtype=np.float64)  # the last row is for owner -1
         return np.clip(palette[self.owner] * strength[..., None], 0, 255).astype(np.uint8)
 
 
 def enlarged(camera: Camera, factor: int) -> Camera:
-    """The camera of the same view with `factor` times the pixels along each side."""
+    """The camera of the same view with `factor` times as many pixels along each side."""
     K = camera.K.copy()
     K[:2] *= factor
-    K[:2, 2] += (factor - 1) / 2  # pixel centres are integers, the image's edge is at -1/2
+    K[:2, 2] += (factor - 1) / 2  # pixel centres are integers, so the image's border is at -1/2
     return Camera(K, camera.width * factor, camera.height * factor)
 
 
 def rasterise(surfaces: Sequence[Posed], camera: Camera) -> Raster:
-    """Draw surfaces with correct occlusion. Faces that reach nearer than 1 cm to the camera are left out."""
+    """Draw surfaces with occlusion. Faces that come nearer than 1 cm to the camera are left out."""
     pixels = camera.height * camera.width
     depth = np.full(pixels, np.inf)
     owner = np.full(pixels, NOBODY, dtype=np.int64)
@@ -173,9 +173,9 @@ def rasterise(surfaces: Sequence[Posed], camera: Camera) -> Raster:
 def depth_image(
     mesh: Mesh, T_camera_object: Float[np.ndarray, "4 4"], camera: Camera
 ) -> Float[np.ndarray, "h w"]:
-    """How deep one posed mesh is at each pixel centre, metres; 0 where it is not. `rasterise` for measuring.
+    """Depth of one posed mesh at each pixel centre, metres; 0 outside it. `rasterise` without the shading.
 
-    Faces that reach nearer than 1 cm to the camera are left out.
+    Faces that come nearer than 1 cm to the camera are left out.
     """
     depth = np.full(camera.height * camera.width, np.inf)
     vertices = mesh.vertices @ T_camera_object[:3, :3].T + T_camera_object[:3, 3]
@@ -189,14 +189,14 @@ def _raster(owner: np.ndarray, depth: np.ndarray, normal: np.ndarray, camera: Ca
     size = (camera.height, camera.width)
     length = np.linalg.norm(normal, axis=1, keepdims=True)
     normal = (normal / np.where(length > 0, length, 1.0)).reshape(*size, 3)
-    # Towards the camera is against the pixel's ray, whichever way a face is wound.
+    # Flip normals against the pixel's ray, so that they face the camera whatever the face's winding.
     away = (normal * camera.rays()).sum(axis=-1, keepdims=True) > 0
     return Raster(owner.reshape(size), depth.reshape(size), np.where(away, -normal, normal))
 
 
 @dataclass(frozen=True, eq=False)
 class _Hits:
-    """Pixels whose centres lie within faces: flat index, face, depth, and barycentric weights in space."""
+    """Pixels whose centres lie in faces: flat index, face, depth, perspective-correct barycentric weights."""
 
     pixel: Int[np.ndarray, " n"]
     face: Int[np.ndarray, " n"]
@@ -224,13 +224,13 @@ def _hits(
         face, row, column = face[at], row[at], left[at] + place
         plane = planes[face]
         flat = plane[..., 0] * column[:, None] + plane[..., 1] * row[:, None] + plane[..., 2]
-        inverse = np.maximum(flat, 0.0) / depth[face]  # what is linear on the image is 1/z
+        inverse = np.maximum(flat, 0.0) / depth[face]  # 1/z is linear in the image
         z = 1 / inverse.sum(axis=1)
         yield _Hits(row * camera.width + column, face, z, inverse * z[:, None])
 
 
 def _portions(work: Int[np.ndarray, " f"]) -> Iterator[Int[np.ndarray, " k"]]:
-    """Faces that have any work, in groups of bounded work (at least one face each)."""
+    """Indices of faces with work to do, in groups of bounded work (at least one face each)."""
     some = np.flatnonzero(work)
     group = np.cumsum(work[some]) // PORTION_PX
     yield from np.split(some, np.flatnonzero(np.diff(group)) + 1)
@@ -239,13 +239,13 @@ def _portions(work: Int[np.ndarray, " f"]) -> Iterator[Int[np.ndarray, " k"]]:
 def _repeat(
     values: Int[np.ndarray, " n"], counts: Int[np.ndarray, " n"]
 ) -> tuple[Int[np.ndarray, " m"], Int[np.ndarray, " m"]]:
-    """Each value as often as its count says, and with each repetition its number from 0."""
+    """Each value repeated `counts` times, and the number of each repetition from 0."""
     starts = np.cumsum(counts) - counts
     return np.repeat(values, counts), np.arange(int(counts.sum())) - np.repeat(starts, counts)
 
 
 def _barycentric(corners: Float[np.ndarray, "f 3 2"]) -> Float[np.ndarray, "f 3 3"]:
-    """For each corner (a, b, c): its weight at pixel (u, v) is a u + b v + c; all 0 if seen edge on."""
+    """(a, b, c) of each corner: its weight at pixel (u, v) is a u + b v + c; 0 for faces seen edge-on."""
     after, before = np.roll(corners, -1, axis=1), np.roll(corners, 1, axis=1)
     a = after[..., 1] - before[..., 1]
     b = before[..., 0] - after[..., 0]
@@ -258,13 +258,13 @@ def _barycentric(corners: Float[np.ndarray, "f 3 2"]) -> Float[np.ndarray, "f 3 
 def _span(
     planes: Float[np.ndarray, "n 3 3"], row: Int[np.ndarray, " n"], width: int
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
-    """First and last pixel of a row whose centre lies in the triangle: no weight may be negative."""
+    """First and last pixel of a row whose centre lies in the triangle, where no weight is negative."""
     slope, rest = planes[..., 0], planes[..., 1] * row[:, None] + planes[..., 2]
     crossing = -rest / np.where(slope == 0, 1.0, slope)
     left = np.where(slope > 0, crossing, 0.0).max(axis=1)
     right = np.where(slope < 0, crossing, width - 1.0).min(axis=1)
     right = np.where(((slope == 0) & (rest < 0)).any(axis=1), -1.0, right)
-    # Two faces must not both miss a centre that lies on their common edge.
+    # The tolerance keeps a pixel centre on the common edge of two faces from being missed by both.
     left = np.ceil(left - ON_EDGE_PX).clip(0, width)
     right = np.floor(right + ON_EDGE_PX).clip(-1, width - 1)
     return left.astype(np.int64), right.astype(np.int64)

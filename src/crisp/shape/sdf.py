@@ -1,8 +1,7 @@
-"""Signed distance fields: the protocol that decoders satisfy, and analytic twins for tests.
+"""Signed distance fields: the protocol that decoders satisfy, analytic fields for tests, padded evaluation.
 
-Every consumer of a learned shape (meshing, correctors, certificate) sees only `SignedDistance`.
-
-A field on padded points without computing the padding: valid points of all objects in full rows.
+Every consumer of a learned shape (meshing, correctors, certificate) depends only on `SignedDistance`.
+`valid_distances` evaluates a field on padded points without computing the padding.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ class SignedDistance(Protocol):
     """f(z | h): metres, negative inside, batched over objects; defined everywhere.
 
     Outside the trained cube |z|_inf <= cube_half_m it continues as f(clamp(z)) + |z - clamp(z)|
-    (method, section 6), so no consumer meets an untrained region.
+    (method, section 6), so no consumer reads values from an untrained region.
     """
 
     @property
@@ -45,7 +44,7 @@ def clamp_to_cube(
 
 @dataclass(frozen=True)
 class AnalyticSphere:
-    """Sphere at the origin; the code's first number is its radius in metres."""
+    """Sphere at the origin; the code's first entry is its radius in metres."""
 
     cube_half_m: float = 0.2
 
@@ -57,7 +56,7 @@ class AnalyticSphere:
 
 @dataclass(frozen=True)
 class AnalyticBox:
-    """Axis-aligned box at the origin; the code's first three numbers are its half extents in metres."""
+    """Axis-aligned box at the origin; the code's first three entries are its half extents in metres."""
 
     cube_half_m: float = 0.2
 
@@ -72,7 +71,7 @@ class AnalyticBox:
 
 @dataclass(frozen=True)
 class AnalyticEllipsoid:
-    """Ellipsoid at the origin; the code's first three numbers are its semi-axes in metres.
+    """Ellipsoid at the origin; the code's first three entries are its semi-axes in metres.
 
     First-order distance k1 (k1 - 1) / k2: exact zero set, exact sign, unit gradient at the surface.
     """
@@ -90,13 +89,13 @@ class AnalyticEllipsoid:
 
 @dataclass(frozen=True)
 class AnalyticUnion:
-    """Two bodies as one: the smaller of their distances; exact outside where theirs are, a bound inside.
+    """Union of two bodies: the minimum of their distances. Outside it is exact if theirs are; inside a bound.
 
-    Code: the first body's `split` numbers, then the second's centre (3, metres), then the second's numbers.
+    Code: `split` entries of the first body, the second body's centre (3, metres), its own entries.
 
     Args:
-        first, second: fields about their own origins; the second's is at its centre.
-        split: how many numbers of the code belong to the first body.
+        first, second: fields in their own frames; the second's origin is at its centre.
+        split: number of code entries of the first body.
     """
 
     first: SignedDistance
@@ -114,7 +113,7 @@ class AnalyticUnion:
 
 
 ROW_POINTS = 512
-# What a layer makes of so many points stays in a core's own cache: a fifth faster than with eight times more.
+# A layer's activations for this many points fit a core's cache: a fifth faster than with eight times more.
 POINTS_PER_CALL = 2048
 
 
@@ -126,10 +125,10 @@ def valid_distances(
     *,
     codes: Float[Tensor, "b c"],
 ) -> Float[Tensor, "b n"]:
-    """f of the valid points, metres, without gradient; 0 in the padding, which is never computed.
+    """f at the valid points, metres, without gradient; 0 in the padding, which is not computed.
 
     Args:
-        points_object: metres, object frame; what stands in the padding does not matter.
+        points_object: metres, object frame; the padding may hold any values.
         codes: one for each object.
     """
     distance = points_object.new_zeros(valid.shape)
@@ -137,7 +136,7 @@ def valid_distances(
     rows = (counts + ROW_POINTS - 1) // ROW_POINTS
     owner = torch.repeat_interleave(rows)
     place = torch.arange(len(owner) * ROW_POINTS, device=valid.device).reshape(-1, ROW_POINTS)
-    # Where each row's points stand among all valid points; an object's last row repeats its last point.
+    # Indices of each row's points among all valid points; an object's last row repeats its last point.
     first_row, first_point = rows.cumsum(0) - rows, counts.cumsum(0) - counts
     within = place - ROW_POINTS * first_row[owner, None]
     index = first_point[owner, None] + torch.minimum(within, counts[owner, None] - 1)

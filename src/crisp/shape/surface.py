@@ -1,4 +1,4 @@
-"""A shape at a coarse glance: points on its surface, for many codes at once and without a mesh."""
+"""Points on the surface of a shape, for many codes at once and without a mesh."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from torch import Tensor
 from crisp.errors import InputError
 from crisp.shape.sdf import SignedDistance, valid_distances
 
-FLAT_SLOPE = 1e-6  # below it a step would lead nowhere
+FLAT_SLOPE = 1e-6  # lower bound of |grad f| in a Newton step
 
 
 @dataclass(frozen=True)
 class SurfaceConfig:
-    """How points of a surface are sought.
+    """Settings of `surface_points`.
 
     Args:
-        blocks: n; the cube is cut into n^3 blocks, those near the surface into eight cells each.
-        points: at most so many per object, spread over the cells near its surface.
-        reach_m: how far before and behind a point its field must have changed its sign.
+        blocks: n; the cube is cut into n^3 blocks, and those near the surface into eight cells each.
+        points: largest number per object, spread over the cells near its surface.
+        reach_m: the field must change its sign between this far inside and this far outside a point.
     """
 
     blocks: int = 10
@@ -41,8 +41,8 @@ class SurfacePoints:
 
     Args:
         points_object: (B, M, 3) metres, object frame.
-        normal: (B, M, 3) of length 1, outwards.
-        valid: (B, M); a shape without a zero crossing has none.
+        normal: (B, M, 3) outward unit normals.
+        valid: (B, M); a shape without a zero crossing has no valid point.
     """
 
     points_object: Float[Tensor, "b m 3"]
@@ -54,7 +54,7 @@ class SurfacePoints:
         return SurfacePoints(self.points_object[index], self.normal[index], self.valid[index])
 
     def diameter_m(self) -> Float[Tensor, " b"]:
-        """Largest distance between two valid points, metres; 0 where there are none. Somewhat too small."""
+        """Largest distance between two valid points, metres; 0 without any. A slight underestimate."""
         pairs = torch.cdist(self.points_object, self.points_object)
         both = self.valid[:, :, None] & self.valid[:, None, :]
         return torch.where(both, pairs, 0.0).amax((1, 2))
@@ -70,15 +70,15 @@ def cell_centres(cube_half_m: float, cells: int) -> Float[Tensor, "n 3"]:
 def surface_points(
     field: SignedDistance, codes: Float[Tensor, "b c"], config: SurfaceConfig | None = None
 ) -> SurfacePoints:
-    """Points of each shape's zero level inside the field's cube, without gradient, always the same.
+    """Points on each shape's zero level set inside the field's cube; without gradient, deterministic.
 
-    Cells whose centres lie within half their diagonal of the surface send them to it by a Newton step
-    z - f g / |g|^2. A point counts only where the field changes its sign between `reach_m` before and behind
-    it: there is a zero between the two, and a field without a zero crossing has no points. No change of sign
-    is asked of the cells, so that thinner walls are found.
+    From the centre of each cell that lies within half its diagonal of the surface, one Newton step
+    z - f g / |g|^2 leads to the surface. A point is valid only if the field changes its sign between
+    `reach_m` inside and `reach_m` outside it, so a field without a zero crossing has no points. Cells need no
+    sign change at their corners, so walls thinner than a cell are found.
     """
     config = config or SurfaceConfig()
-    # Whoever predicts under inference mode could not ask for a slope.
+    # Under the caller's inference mode no gradient could be computed.
     with torch.inference_mode(False), torch.no_grad():
         codes = codes.detach().clone()
         starts, near = _spread(*_cells_at_surface(field, codes, config), count=config.points)
@@ -108,7 +108,7 @@ def _value_and_slope(
 def _cells_at_surface(
     field: SignedDistance, codes: Float[Tensor, "b c"], config: SurfaceConfig
 ) -> tuple[Float[Tensor, "b k 3"], Bool[Tensor, "b k"]]:
-    """Centres of the small cells that the surface may pass through, padded."""
+    """Centres of the cells that the surface may pass through, padded."""
     half_m = field.cube_half_m / config.blocks
     blocks = cell_centres(field.cube_half_m, config.blocks).to(codes)
     everywhere = blocks.expand(len(codes), -1, 3)
@@ -125,7 +125,7 @@ def _cells_at_surface(
 def _spread(
     points: Float[Tensor, "b k 3"], valid: Bool[Tensor, "b k"], *, count: int
 ) -> tuple[Float[Tensor, "b m 3"], Bool[Tensor, "b m"]]:
-    """At most `count` of each row's valid points, drawn evenly with a fixed seed."""
+    """At most `count` of each row's valid points, drawn uniformly with a fixed seed."""
     order = torch.randperm(valid.shape[1], generator=torch.Generator().manual_seed(0)).to(valid.device)
     chosen, there = _front(valid[:, order])
     chosen, there = order[chosen[:, :count]], there[:, :count]

@@ -1,37 +1,40 @@
-"""Settings of a rendered data set."""
+"""Settings of a rendered data set: the record that `synthesise` takes and `crisp synthesise` fills in."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast, get_args
+from typing import TYPE_CHECKING, Literal, cast, get_args
 
-from crisp.data.layouts import Layout
-from crisp.data.nocs.files import SPLITS, Split, camera_of
 from crisp.errors import InputError
-from crisp.synth.render.looks import LookName
+
+if TYPE_CHECKING:
+    from crisp.data.nocs.files import Split
+
+Layout = Literal["bop", "spe3r", "nocs"]
+LookName = Literal["clean", "hard", "direct"]
 
 
 @dataclass(frozen=True)
 class SynthesisConfig:
-    """What to render. The same numbers give the same files."""
+    """Settings of a rendered data set. The same settings give the same files."""
 
     split: str = "train"
-    """Name of the split: bop: a folder; nocs: camera_train, camera_val, real_train or real_test; spe3r: train
-    (and validation with it) or test."""
+    """Name of the split. bop: any folder name; nocs: camera_train, camera_val, real_train or real_test;
+    spe3r: train (includes validation) or test."""
     layout: Layout = "bop"
-    """Files, names and units: bop, nocs (six categories; its intrinsics) or spe3r (satellites; 256x256)."""
+    """File layout and units: bop, nocs (six categories, NOCS's intrinsics) or spe3r (satellites, 256x256)."""
     scenes: int = 100
-    """Tables to lay; spe3r: satellites, at most as many as there are for the split."""
+    """Number of tabletop scenes; with spe3r, number of satellites, at most as many as the split has."""
     first_scene: int = 0
-    """Number of the first table: with numbers of their own, folders of two splits can be put into one."""
+    """Number of the first scene. With different numbers, scene folders of two splits can be merged."""
     views_per_scene: int = 5
-    """Pictures of each, every one with its own camera and light."""
+    """Images per scene, each with its own camera and lighting."""
     look: LookName = "clean"
-    """clean: mild light, exact depth; hard: strong light, clutter, blur, noise, a depth sensor's faults;
-    direct: as hard, but with light straight from the lamps alone, in less than half the time."""
+    """clean: mild light, exact depth; hard: strong light, clutter, blur, noise, depth sensor errors;
+    direct: as hard, but with direct light only, in less than half the time."""
     seed: int = 0
-    """Each scene's own seed follows from this, the split's name and the scene's number."""
+    """Seed; each scene's seed is derived from it, the split's name and the scene's number."""
     width: int = 640
     """Image width in pixels."""
     height: int = 480
@@ -47,11 +50,11 @@ class SynthesisConfig:
     roll_deg: tuple[float, float] = (-8.0, 8.0)
     """Range of the camera's roll."""
     gap_m: tuple[float, float] = (0.008, 0.05)
-    """Range of the least gap between an object and its neighbours."""
+    """Range of the smallest gap between an object and its neighbours."""
     any_pose_share: float = 0.0
-    """Share of objects that lie at any angle, as in a heap."""
+    """Share of objects in an arbitrary orientation, as in a heap."""
     usual_pose_share: float = 0.85
-    """Share of the others that stand as they usually do: as declared, or with their mesh's z axis upwards."""
+    """Share of the other objects in their usual rest pose: as declared, or with the mesh's z axis upwards."""
 
     def __post_init__(self) -> None:
         if not self.split or Path(self.split).name != self.split or self.split in (".", "..", "models"):
@@ -85,6 +88,8 @@ class SynthesisConfig:
         if self.layout == "spe3r" and self.split not in ("train", "test"):
             raise InputError(f"with layout spe3r the split must be train or test, got {self.split!r}.")
         if self.layout == "nocs":
+            from crisp.data.nocs.files import SPLITS, camera_of
+
             if self.split not in SPLITS:
                 raise InputError(
                     f"with layout nocs the split must be {', '.join(SPLITS)}, got {self.split!r}."
@@ -94,7 +99,7 @@ class SynthesisConfig:
     @property
     def nocs_split(self) -> Split:
         """The split by its type, with layout nocs."""
-        return cast(Split, self.split)
+        return cast("Split", self.split)
 
 
 _LEAST = {

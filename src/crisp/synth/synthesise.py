@@ -1,4 +1,4 @@
-"""Makes a data set of objects on tables, or of satellites: reproducible, resumable, parallel."""
+"""Render a data set of objects on tables, or of satellites: reproducible, resumable, parallel."""
 
 from __future__ import annotations
 
@@ -22,13 +22,11 @@ from crisp.synth.config import SynthesisConfig
 from crisp.synth.layouts import SceneWriter, role_of, run_scenes, scene_frames, scene_models, scene_writer
 from crisp.types import ObjectModel
 
-__all__ = ["ScenesFailedError", "SynthesisConfig", "synthesise"]
-
 RECORD = "synthesis.json"
 
 
 class ScenesFailedError(RuntimeError):
-    """Some scenes could not be rendered; the message names them and what the first one said."""
+    """Some scenes could not be rendered; the message names them and the first one's error."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,18 +49,18 @@ def synthesise(
     workers: int = 1,
     progress: bool = True,
 ) -> None:
-    """Render `config.scenes` tables with `models` into the data set `out`.
+    """Render `config.scenes` scenes with `models` into the data set `out`.
 
-    Scenes that are there already are kept, so a run that was broken off continues where it was, and ends
-    with the files of an unbroken run. `out` may hold other splits of the same models.
+    Existing scenes are kept. An interrupted run continues when called again, and ends with the same files as
+    an uninterrupted one. `out` may hold other splits of the same models.
 
     Args:
-        out: the data set's folder; made where it is missing.
+        out: the data set's folder; created if missing.
         workers: processes, each rendering one scene at a time with one thread; 1 renders in this process.
         progress: show a bar.
 
     Raises:
-        InputError: no models, or `out` was begun with other models, another configuration or version.
+        InputError: no models, or `out` was started with other models, another configuration or version.
         ScenesFailedError: some scenes failed. All others are written.
     """
     models = tuple(models)
@@ -84,8 +82,8 @@ def synthesise(
     if failures:
         first = min(failures)
         raise ScenesFailedError(
-            f"scene(s) {', '.join(map(str, sorted(failures)))} of {out} failed, the others are written; "
-            f"scene {first} said: {failures[first]!r}."
+            f"scene(s) {', '.join(map(str, sorted(failures)))} of {out} failed, all others are written; "
+            f"the error of scene {first}: {failures[first]!r}."
         ) from failures[first]
 
 
@@ -109,19 +107,21 @@ def _tasks(models: tuple[ObjectModel, ...], config: SynthesisConfig, out: Path) 
 
 
 def _scenes(count: int, config: SynthesisConfig) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """Number of each scene, and the places of its models: a satellite is a scene of its own."""
+    """Number of each scene, and the indices of its models; in layout spe3r each satellite is one scene."""
     if config.layout != "spe3r":
         yield from enumerate(_deal(count, config), start=config.first_scene)
         return
     role = "test" if config.split == "test" else "train"
     places = [place for place in range(count) if role_of(place + 1, count) == role]
     if not places:
-        raise InputError(f"of {count} satellites none is for the split '{config.split}': give more models.")
+        raise InputError(
+            f"none of {count} satellites belongs to the split '{config.split}': give more models."
+        )
     yield from ((place, (place,)) for place in places[: config.scenes])
 
 
 def _deal(count: int, config: SynthesisConfig) -> Iterator[tuple[int, ...]]:
-    """Which models stand on each table: those that had fewest turns so far, ties drawn at random."""
+    """Which models each scene holds: those used least so far, ties broken at random."""
     start = (config.first_scene,) if config.first_scene else ()
     rng = np.random.default_rng((config.seed, zlib.crc32(config.split.encode()), *start))
     turns = np.zeros(count, dtype=np.int64)
@@ -133,13 +133,13 @@ def _deal(count: int, config: SynthesisConfig) -> Iterator[tuple[int, ...]]:
 
 
 def _scene_seed(config: SynthesisConfig, scene_id: int) -> int:
-    """Own seeds for each scene, so that its pictures do not depend on which others were rendered before."""
+    """Derive each scene's seed on its own, so that its images do not depend on which others exist."""
     sequence = np.random.SeedSequence((config.seed, zlib.crc32(config.split.encode()), scene_id))
     return int(sequence.generate_state(1)[0])
 
 
 def _begin(writer: SceneWriter, models: tuple[ObjectModel, ...], config: SynthesisConfig) -> None:
-    """Write models and record of a new data set or split, or hold an old one's against this run."""
+    """Write models and record of a new data set or split, or check those of an existing one."""
     path = writer.root / RECORD
     record: dict[str, Any] = {
         "crisp_version": version("crisp-pose"),
@@ -156,15 +156,17 @@ def _begin(writer: SceneWriter, models: tuple[ObjectModel, ...], config: Synthes
             raise InputError(f"{path} is damaged (it has no splits): choose another folder.")
         for key in ("crisp_version", "models"):
             if known.get(key) != record[key]:
-                raise InputError(f"{writer.root} was begun with other {key}: choose another folder.")
+                raise InputError(f"{writer.root} was started with other {key}: choose another folder.")
         if known["splits"].get(config.split, split) != split:
             raise InputError(
-                f"{path} says that split '{config.split}' was begun with another configuration: "
-                "choose another folder or split, or repeat the old configuration."
+                f"{path} says that split '{config.split}' was started with another configuration: "
+                "choose another folder or split, or use the old configuration."
             )
         record["splits"] = known["splits"]
     elif writer.has_models() or (writer.root / "models").exists():
-        raise InputError(f"{writer.root} holds a data set that was not made here: choose another folder.")
+        raise InputError(
+            f"{writer.root} holds a data set that crisp synthesise did not make: choose another folder."
+        )
     record["splits"] |= {config.split: split}
     writer.root.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps(record, indent=1) + "\n")
@@ -173,8 +175,8 @@ def _begin(writer: SceneWriter, models: tuple[ObjectModel, ...], config: Synthes
 
 
 def _recorded(config: SynthesisConfig) -> dict[str, Any]:
-    """As JSON has it. What could not be chosen once goes without saying where it is as it was then, so that
-    older records still hold."""
+    """The configuration as JSON. Settings that were added later are omitted at their default, so that older
+    records still match."""
     record = json.loads(json.dumps(dataclasses.asdict(config)))
     for name in ("layout", "any_pose_share", "usual_pose_share", "first_scene"):
         if record[name] == getattr(SynthesisConfig, name):
@@ -183,7 +185,7 @@ def _recorded(config: SynthesisConfig) -> dict[str, Any]:
 
 
 def _fingerprint(model: ObjectModel) -> str:
-    """SHA-256 of all that decides how a model looks and what its labels mean."""
+    """SHA-256 of all that affects a model's appearance and labels."""
     digest = hashlib.sha256()
     arrays = [model.mesh.vertices, model.mesh.faces, model.surface.vertices, model.surface.faces]
     arrays += [model.surface.uv, model.surface.texture, *model.rest, *model.symmetries.discrete]

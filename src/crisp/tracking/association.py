@@ -16,11 +16,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from crisp.errors import InputError
+from crisp.objects import FrameObject, Objects
 from crisp.refine.active_shape import NETWORK_BOX_NODES, box_diameters_m
 from crisp.refine.problem import ShapeBasis
 from crisp.shape.sdf import SignedDistance
 from crisp.tracking.pool import Sighting, TrackPool
-from crisp.types import Estimate, Result
+from crisp.types import Estimate
 
 RIGID_TOLERANCE = 1e-3
 Names = list[str | None]
@@ -38,13 +39,13 @@ class Matching(Protocol):
 
     @property
     def tracks(self) -> dict[int, str | None]:
-        """What is known so far: the track of each detection by its place in the frame."""
+        """What is known so far: the track of each object by its slot."""
 
-    def match(self, slots: Sequence[int], estimates: Sequence[Estimate], basis: ShapeBasis) -> Names:
-        """The track of each estimate under way; `slots` are the places of their detections in the frame."""
+    def match(self, objects: Objects, basis: ShapeBasis) -> Names:
+        """The track of each object alive, by its registered estimate."""
 
-    def feed(self, slots: Sequence[int], results: Sequence[Result], points: Sequence[Tensor]) -> None:
-        """Hand certified results and their object points (N, 3) over to the pool."""
+    def feed(self, certified: Sequence[FrameObject], points: Sequence[Tensor]) -> None:
+        """Hand certified objects and their points (N, 3) in the object frame over to the pool."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +56,12 @@ class ByName:
     weights: str
     tracks: dict[int, str | None]
 
-    def match(self, slots: Sequence[int], estimates: Sequence[Estimate], basis: ShapeBasis) -> Names:
-        return [self.tracks[slot] for slot in slots]
+    def match(self, objects: Objects, basis: ShapeBasis) -> Names:
+        return [self.tracks[slot] for slot in objects.slots]
 
-    def feed(self, slots: Sequence[int], results: Sequence[Result], points: Sequence[Tensor]) -> None:
-        for slot, some in zip(slots, points, strict=True):
-            if (name := self.tracks[slot]) is not None:
+    def feed(self, certified: Sequence[FrameObject], points: Sequence[Tensor]) -> None:
+        for item, some in zip(certified, points, strict=True):
+            if (name := self.tracks[item.slot]) is not None:
                 self.pool.add(name, some, weights=self.weights)
 
 
@@ -76,31 +77,33 @@ class ByPlace:
     # The decoder's, known once there is an estimate.
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
-    def match(self, slots: Sequence[int], estimates: Sequence[Estimate], basis: ShapeBasis) -> Names:
+    def match(self, objects: Objects, basis: ShapeBasis) -> Names:
         self.device = basis.network.device
         sizes = self._sizes(basis.network) if (d := basis.network_diameters_m) is None else d
-        pairs = zip(estimates, sizes, strict=True)
-        seen = [self._sighting(e.T_camera_object, e.shape_code, float(size)) for e, size in pairs]
-        names = self.pool.match(seen, weights=self.weights)
-        self.tracks.update(zip(slots, names, strict=True))
+        names = self.pool.match(self._sightings(objects.estimates, sizes), weights=self.weights)
+        self.tracks.update(zip(objects.slots, names, strict=True))
         return names
 
-    def feed(self, slots: Sequence[int], results: Sequence[Result], points: Sequence[Tensor]) -> None:
-        poses = [torch.as_tensor(result.T_camera_object) for result in results]
-        codes = torch.stack([torch.as_tensor(result.shape_code) for result in results])
-        sizes = self._sizes(codes)
-        seen = [self._sighting(T, h, float(d)) for T, h, d in zip(poses, codes, sizes, strict=True)]
+    def feed(self, certified: Sequence[FrameObject], points: Sequence[Tensor]) -> None:
+        estimates = [item.estimate for item in certified if item.estimate is not None]
+        sizes = self._sizes(torch.stack([item.shape_code for item in estimates]))
+        slots = [item.slot for item in certified]
         matched = [self.tracks[slot] for slot in slots]
         taken = {name for name in self.tracks.values() if name is not None}
-        names = self.pool.observe(seen, points, weights=self.weights, matched=matched, taken=taken)
+        sightings = self._sightings(estimates, sizes)
+        names = self.pool.observe(sightings, points, weights=self.weights, matched=matched, taken=taken)
         self.tracks.update(zip(slots, names, strict=True))
 
     def _sizes(self, codes: Float[Tensor, "k c"]) -> Float[Tensor, " k"]:
         return box_diameters_m(self.decoder, codes.to(self.device), nodes=NETWORK_BOX_NODES)
 
-    def _sighting(self, T_camera_object: Tensor, code: Tensor, diameter_m: float) -> Sighting:
-        T = self.T_world_camera @ T_camera_object.double().cpu()
-        return Sighting(T, code, diameter_m)
+    def _sightings(self, estimates: Sequence[Estimate], sizes_m: Float[Tensor, " b"]) -> list[Sighting]:
+        return [
+            Sighting(
+                self.T_world_camera @ item.T_camera_object.double().cpu(), item.shape_code.cpu(), float(size)
+            )
+            for item, size in zip(estimates, sizes_m, strict=True)
+        ]
 
 
 def rigid(T_world_camera: Float[np.ndarray, "4 4"]) -> Float[Tensor, "4 4"]:

@@ -16,21 +16,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from crisp.errors import InputError, ObjectFailure
 from crisp.geometry.points import thinned
-from crisp.pipeline import Stages, estimate
+from crisp.objects import FrameObject, Objects
+from crisp.pipeline import Stages, process
 from crisp.refine.problem import Observation, PooledPoints, ShapeBasis, object_points
 from crisp.shape.sdf import SignedDistance
 from crisp.stages import PoolOf, detections_of
 from crisp.tracking.association import ByName, ByPlace, Matching, checked_names, rigid
 from crisp.tracking.pool import MAX_FRAMES, POOLED_POINTS, AssociationConfig, TrackPool
-from crisp.types import Crop, Detection, Estimate, Frame, Prediction, Result
+from crisp.types import Detection, Frame, Result
 
-PooledCorrection = Callable[[Sequence[Estimate], tuple[Prediction, Sequence[Crop]], PoolOf], list[Estimate]]
+PooledCorrection = Callable[[Objects, PoolOf], Objects]
+"""A stage `correct` that also takes the points of other frames."""
 Masks = Sequence[np.ndarray | Detection | ObjectFailure]
 
 
@@ -64,7 +65,7 @@ class Tracker:
 
     Args:
         stages: of the pipeline; must certify, for nothing else feeds a track.
-        correct: the stage of that name, with the points of other frames.
+        correct: in place of the stage of that name.
         decoder: shapes are measured with it.
         weights: names the weights that estimates come from. Where the name changes, all tracks are dropped:
             other weights mean other object frames.
@@ -122,58 +123,24 @@ class Tracker:
             if T_world_camera is not None
             else ByName(self._pool, weights, dict(enumerate(checked_names(tracks or (), masks=len(masks)))))
         )
-        run = _Run(self._stages, self._correct, matching, config=self.config)
-        stages = replace(self._stages, cut=run.cut, correct=run.correct)
-        results = estimate(frame, detections_of(masks), stages)
-        run.settle(results)
-        return [replace(result, track=matching.tracks.get(i)) for i, result in enumerate(results)]
 
-
-class _Run:
-    """One frame under way: which detection each crop was cut from, and what came of it."""
-
-    def __init__(
-        self, stages: Stages, correct: PooledCorrection, matching: Matching, *, config: TrackingConfig
-    ) -> None:
-        self._stages, self._correct, self._matching, self._config = stages, correct, matching, config
-        self._crops: list[Crop | ObjectFailure] = []
-
-    def cut(
-        self, frame: Frame, detections: Sequence[Detection | ObjectFailure]
-    ) -> list[Crop | ObjectFailure]:
-        self._crops = self._stages.cut(frame, detections)
-        return self._crops
-
-    def correct(
-        self, estimates: Sequence[Estimate], prediction: Prediction, crops: Sequence[Crop]
-    ) -> list[Estimate]:
-        # A stage sees only the objects that are still alive; a crop tells which detection it was cut from.
-        place = {id(crop): slot for slot, crop in enumerate(self._crops)}
-        slots = [place[id(crop)] for crop in crops]
-
-        def pool_of(registered: Sequence[Estimate], basis: ShapeBasis) -> PooledPoints | None:
-            names = self._matching.match(slots, registered, basis)
-            found = self._matching.pool.pooled(
-                names, weights=self._matching.weights, most_points=self._config.pooled_points
-            )
+        def pool_of(objects: Objects, basis: ShapeBasis) -> PooledPoints | None:
+            names = matching.match(objects, basis)
+            found = self._pool.pooled(names, weights=weights, most_points=self.config.pooled_points)
             if found is None:
                 return None
             return PooledPoints(found.pnc.to(basis.network), found.valid.to(basis.network.device))
 
-        return self._correct(estimates, (prediction, crops), pool_of)
+        stages = replace(self._stages, correct=lambda objects: self._correct(objects, pool_of))
+        objects = process(frame, detections_of(masks), stages)
+        if certified := [item for item in objects.all if item.certified]:
+            matching.feed(certified, [self._object_points(item) for item in certified])
+        return [replace(r, track=matching.tracks.get(slot)) for slot, r in enumerate(objects.results())]
 
-    def settle(self, results: Sequence[Result]) -> None:
-        """Feed the tracks with what was certified."""
-        sure = [i for i, r in enumerate(results) if r.certificate is not None and r.certificate.certified]
-        if sure:
-            points = [self._object_points(i, results[i]) for i in sure]
-            self._matching.feed(sure, [results[i] for i in sure], points)
-
-    def _object_points(self, slot: int, result: Result) -> Float[Tensor, "n 3"]:
-        """The measured points of a result in its object's frame, thinned: Z = R*X + t* of Lemma 5."""
-        crop = self._crops[slot]
-        assert isinstance(crop, Crop) and result.T_camera_object is not None
-        seen, valid = crop.points_camera.flatten(0, 1)[None], crop.valid.flatten()[None]
-        few = Observation(*thinned(seen, valid, self._config.frame_points))
-        T = torch.as_tensor(result.T_camera_object)[None]
+    def _object_points(self, item: FrameObject) -> Float[Tensor, "n 3"]:
+        """Its measured points in the object frame, thinned: Z = R*X + t* of Lemma 5."""
+        assert item.crop is not None and item.estimate is not None
+        points, valid = item.crop.points_camera.flatten(0, 1)[None], item.crop.valid.flatten()[None]
+        few = Observation(*thinned(points, valid, self.config.frame_points))
+        T = item.estimate.T_camera_object.cpu()[None]
         return object_points(T, few)[0][few.valid[0]]

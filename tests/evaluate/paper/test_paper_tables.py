@@ -15,6 +15,7 @@ from scored_set import failed, truth, write_predictions, write_set
 from crisp.data.bop.reader import BopDataset
 from crisp.errors import InputError
 from crisp.evaluate.metrics import METRICS
+from crisp.evaluate.options import ScoreOptions
 from crisp.evaluate.paper.curves import draw_curves
 from crisp.evaluate.paper.gallery import draw_gallery
 from crisp.evaluate.paper.tables import (
@@ -44,7 +45,7 @@ def scored(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     frames = truth()
     frames[FIRST][0] = failed(0)
     folder = write_predictions(tmp_path_factory.mktemp("ours"), frames)
-    score(folder, root, "test", protocols=METRICS)
+    score(ScoreOptions(folder, root, "test", protocols=tuple(METRICS)))
     return folder
 
 
@@ -113,7 +114,7 @@ def test_table_files(ours: ScoreFile, tmp_path: Path) -> None:
 def test_what_cannot_be_shown_is_refused(scored: Path, root: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no table 7"):
         paper_table(7)
-    score(scored, root, "test", protocols=("add-s",), out=tmp_path / "add-s")
+    score(ScoreOptions(scored, root, "test", protocols=("add-s",), out=tmp_path / "add-s"))
     few = read_scores(tmp_path / "add-s")
     with pytest.raises(InputError, match="not by crisp-shape"):
         our_rows(paper_table(12), [few])

@@ -50,11 +50,14 @@ def root(state: State, observation: Observation, kernel: Kernel) -> torch.Tensor
 
 def test_they_are_found_and_the_others_stay() -> None:
     observation, start, basis = lost()
-    there = KnownSearch(doubt=0.0, lost_m=0.002)(BOX, observation, start, basis=basis)
-    here = KnownSearch(doubt=0.0, lost_m=1.0)(BOX, observation, start, basis=basis)
+    there, here, trusting = (
+        KnownSearch(code_prior=0.0, relocate_m=relocate_m, relocated_factor=factor)(
+            BOX, observation, start, basis=basis
+        )
+        for relocate_m, factor in ((0.002, 2.0), (1.0, 2.0), (0.002, 1e6))
+    )
     assert torch.equal(there.shape_code, LIBRARY[[0, 0]]) and root(there, observation, SoftL1()).max() < 2e-4
     assert root(here, observation, SoftL1())[0] > 2e-3, "from where it is begun it is not found"
-    trusting = KnownSearch(doubt=0.0, lost_m=0.002, elsewhere=1e6)(BOX, observation, start, basis=basis)
     assert torch.equal(trusting.T_camera_object, here.T_camera_object), "that costs more than can be won"
     assert torch.equal(here.T_camera_object[1], there.T_camera_object[1])
 
@@ -63,18 +66,23 @@ def test_what_is_found_there_must_cost_less_by_the_factor() -> None:
     """Points that are not quite on the brick, so that the right fit has a cost; by the points alone."""
     observation, start, basis = lost(noise_m=0.0005)
 
-    def found(*, lost_m: float, elsewhere: float) -> State:
+    def found(*, relocate_m: float, factor: float) -> State:
         search = KnownSearch(
-            doubt=0.0, favour=1.0, coordinates_weight=0.0, points=POINTS, lost_m=lost_m, elsewhere=elsewhere
+            code_prior=0.0,
+            registered_prior=1.0,
+            coordinates_weight=0.0,
+            fine_points=POINTS,
+            relocate_m=relocate_m,
+            relocated_factor=factor,
         )
         return search(BOX, observation, start, basis=basis)
 
-    here, there = found(lost_m=1.0, elsewhere=1.0), found(lost_m=0.002, elsewhere=1.0)
+    here, there = found(relocate_m=1.0, factor=1.0), found(relocate_m=0.002, factor=1.0)
     cost = {
         name: root(state, observation, Truncated())[0] for name, state in (("here", here), ("there", there))
     }
     factor = float(cost["here"] / cost["there"])
     assert factor > 2
     for times, one in ((0.98, there), (1.02, here)):
-        bought = found(lost_m=0.002, elsewhere=times * factor)
+        bought = found(relocate_m=0.002, factor=times * factor)
         assert torch.equal(bought.T_camera_object, one.T_camera_object)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from crisp.errors import InputError
+from crisp.errors import InputError, needing
 from crisp.evaluate.metrics.statistics import auc, recall_curve
 from crisp.evaluate.paper.tables import ScoreFile
 
@@ -51,7 +51,8 @@ def draw_curves(number: int, scores: Sequence[ScoreFile], path: Path) -> None:
         raise InputError(f"figure {number} is not drawn from scores: 11 and 12 are.")
     if not scores:
         raise InputError(f"figure {number} needs at least one score file: give --scores.")
-    from matplotlib.figure import Figure
+    with needing("report"):
+        from matplotlib.figure import Figure
 
     shown = FIGURES[number]
     picture = Figure(figsize=(6, 4), layout="constrained")
@@ -75,7 +76,8 @@ def save_whole(picture: object, path: Path) -> None:
     Raises:
         InputError: the file is no PNG by its name, or cannot be written.
     """
-    from matplotlib.figure import Figure
+    with needing("report"):
+        from matplotlib.figure import Figure
 
     assert isinstance(picture, Figure)
     if path.suffix.lower() != ".png":

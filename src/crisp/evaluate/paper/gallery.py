@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from crisp.data.dataset import Dataset, FrameKey
-from crisp.errors import InputError
+from crisp.errors import InputError, needing
 from crisp.evaluate.paper.curves import save_whole
 from crisp.evaluate.predictions import PredictedObject, Predictions, frames_of
 from crisp.geometry.camera import Camera
@@ -49,7 +49,8 @@ def draw_gallery(predictions: Predictions, dataset: Dataset, path: Path, *, rows
     if rows < 1:
         raise InputError(f"a grid needs at least one row, got {rows}.")
     chosen = _chosen(predictions, dataset, rows)
-    from matplotlib.figure import Figure
+    with needing("report"):
+        from matplotlib.figure import Figure
 
     picture = Figure(figsize=(6, 2 * len(chosen)), layout="constrained")
     grid = picture.subplots(len(chosen), len(TITLES), squeeze=False)

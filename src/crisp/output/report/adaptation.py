@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from crisp.errors import InputError
+from crisp.errors import InputError, needing
 from crisp.output.drawing import Drawn, overlay
 from crisp.output.report.page import write_page
 from crisp.output.report.pictures import encoded, photograph
@@ -154,7 +154,8 @@ def _number(value: float | None) -> float:
 
 
 def _axes(count: int) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure
+    with needing("report"):
+        from matplotlib.figure import Figure
 
     figure = Figure(figsize=(4.2 * count, 2.8), layout="constrained")
     return figure, np.atleast_1d(figure.subplots(1, count))

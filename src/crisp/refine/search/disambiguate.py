@@ -1,8 +1,8 @@
-"""Which way round a shape is that fits several ways: the network is asked (ours).
+"""Where a shape fits in several orientations, the network's coordinates decide between them (ours).
 
-A box lies on its points in four poses, a can in any turn and upside down. What is printed on them decides;
-distances do not see it, the network does. Which poses are alike depends on what was seen: a mug whose handle
-is hidden has more of them than its shape has symmetries.
+A box fits its points in four poses, a can at any angle about its axis and upside down. What is printed on
+them decides: distances do not see it, the network does. Which poses are equivalent depends on what was seen:
+a mug whose handle is hidden has more of them than its shape has symmetries.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ Extra = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class WayRound:
-    """A pose that was found, or another in which the same shape fits and that the network speaks for.
+class Disambiguation:
+    """The pose that was found, or another that fits as well and agrees better with the network's coordinates.
 
-    Tried are that pose and the registered rotation at its place, each in the 24 turns of the cube's group. A
-    pose costs the root of its objective, and `weight` times the mean distance of its object points from the
-    network's coordinates: a way round that fits clearly worse is not believed. The best of them are improved
-    and compared again.
+    The found pose, and the registered rotation at its translation, are tried in the 24 rotations of the cube.
+    A pose costs the root of its objective plus `weight` times the mean distance of its object points from the
+    network's coordinates, so that an orientation that fits clearly worse does not win. The best poses are
+    improved and compared again.
 
     Args:
         weight: metres per metre.
-        points: at most so many of each object's count, evenly spaced.
+        points: of each object, at most; evenly spaced.
         finalists: how many poses are improved.
-        step: by which.
-        kernel: of the objective that poses are compared by.
+        step: improves them.
+        kernel: of the objective by which poses are compared.
 
     Raises:
-        InputError: numbers that cannot be.
+        InputError: numbers out of range.
     """
 
     weight: float = 0.01
@@ -69,13 +69,13 @@ class WayRound:
         T_registered: Float[Tensor, "b 4 4"],
         extra: Extra | None = None,
     ) -> Float[Tensor, "b 4 4"]:
-        """The best pose of each object, float64; the one that was found where nothing can be compared.
+        """The best pose of each object, float64; the found one where nothing can be compared.
 
         Args:
             observation: the measured points.
-            found: pose and shape; Z are the network's coordinates of these points.
-            T_registered: the pose of that registration.
-            extra: what else a pose costs; asked of those that are improved alone.
+            found: pose and shape; its Z are the network's coordinates of these points.
+            T_registered: the registration of those coordinates.
+            extra: a further cost of the poses that are improved.
         """
         few, said = fewer_points(observation, found.pnc, self.points)
         own = found.T_camera_object.double()

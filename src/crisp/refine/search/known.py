@@ -1,12 +1,13 @@
-"""Where the corrector starts, if it is to find out which known object this is, and how it is turned (ours).
+"""Search among the known shapes for the corrector's start: which object it is and how it is turned (ours).
 
-A descent mends some centimetres and some twenty degrees, and a shape step that starts under a wrong pose ends
-with a wrong shape. Where all objects are known, the measured points can say more: each of the known shapes
-that are nearest to the network's code is put where the registration has it, in every turn of the cube's group
-about the object frame's origin, which lies in its middle; a few steps improve each; the best goes on. Where
-none of them suits, more of the known shapes are tried; where none of those, all once more at the place of the
-measured points, as the registration of a wrong shape's coordinates may be centimetres off. Which way round a
-box is that fits both ways, the network is asked.
+A descent corrects a few centimetres and some twenty degrees, and a shape step that starts from a wrong pose
+ends with a wrong shape. Where all objects are known, the measured points can tell more. The known shapes
+nearest to the network's code are placed at the registered pose, in each of the 24 rotations of the cube about
+the object frame's origin, which lies in the middle of the object. A few pose steps improve each candidate,
+coarse to fine, and the best one is kept. If it fits badly, more of the known shapes are tried; if it still
+does, all of them are tried at the place of the measured points, since the registration of a wrong shape's
+coordinates may be centimetres off. Where a shape fits in several orientations, the network's coordinates
+decide (`disambiguate`).
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from crisp.documents import at_least
 from crisp.errors import InputError
 from crisp.geometry.align import MIN_POINTS
 from crisp.geometry.points import thinned
-from crisp.refine.free_space import DepthMap, grown, outside_mask
+from crisp.refine.free_space import DepthMap, SceneEvidence, grown, outside_mask
 from crisp.refine.pose_step import PoseStep, Se3Step, solvable
 from crisp.refine.problem import Kernel, Observation, ShapeBasis, State, Truncated
 from crisp.refine.search.candidates import TURNS, behind_points, cube_turns, improved
-from crisp.refine.search.disambiguate import WayRound
+from crisp.refine.search.disambiguate import Disambiguation
 from crisp.shape.library import code_distances
 from crisp.shape.sdf import SignedDistance
 from crisp.shape.surface import SurfacePoints
@@ -35,206 +36,223 @@ from crisp.shape.surface import SurfacePoints
 POINTS_AT_ONCE = 2**17  # through the field, which remembers them all for the way back
 
 
+RENAMED: dict[str, str] = {
+    "more_shapes": "max_shapes",
+    "content_m": "accept_m",
+    "lost_m": "relocate_m",
+    "elsewhere": "relocated_factor",
+    "glance": "coarse",
+    "heat": "medium",
+    "final": "fine",
+    "glance_points": "coarse_points",
+    "heat_points": "medium_points",
+    "points": "fine_points",
+    "shortlist": "medium_candidates",
+    "finalists": "fine_candidates",
+    "doubt": "code_prior",
+    "favour": "registered_prior",
+    "outside_m": "outside_mask_m",
+}
+"""Keys of `KnownSearch` that older recipes may have, and what they are called now."""
+
+
 @dataclass(frozen=True)
 class KnownSearch:
-    """The best of some known shapes in 24 turns each.
+    """The best of the known shapes, each in 24 rotations.
 
-    Their cost is the root of the objective under `kernel`, in metres, plus `outside_m` times the share of the
-    surface that the camera should have seen and that is not in the mask. For a shape whose code is x times
-    as far from the network's as the nearest one's, the root counts 1 + doubt (x - 1) times, and `favour`
-    times for the nearest shape as the registration turned it: points alone cannot tell a box from the same
-    box turned by 180 degrees, nor see what is printed on it.
+    A candidate costs the root of its objective under `kernel`, in metres, plus `outside_mask_m` times the
+    share of its visible surface that lies outside the object's mask. The root counts
+    1 + code_prior (x - 1) times for a shape whose code is x times as far from the network's code as the
+    nearest one, and `registered_prior` times for the nearest shape at the registered pose: points alone can
+    neither tell a box from the same box turned by 180 degrees, nor see what is printed on it.
 
     Args:
-        shapes: how many known shapes are tried.
-        more_shapes: and how many if the best of those costs more than `content_m`.
-        content_m: see above, metres.
-        lost_m: if the best of all those costs more, they are tried with the origin not where the registration
-            has it, but behind the median of the measured points; metres.
-        elsewhere: how many times its cost counts what is found there; at least 1.
-        glance, heat, final: improve all candidates of an object if they are many, those of the shortlist, and
-            the best of these.
-        glance_points, heat_points, points: at most so many of each object's, evenly spaced, in the three.
-        shortlist, finalists: how many candidates come to the heat, and how many of these to the final.
-        doubt: see above; 0 lets the points alone decide among the shapes.
-        favour: factor of the registered candidate's root.
-        kernel: by which candidates are compared. Points of the mask that are not on the object, as at its
-            edges, must not decide between two shapes.
-        coordinates_weight: what a metre of mean distance from the network's coordinates counts where the best
-            shape fits more ways round than one, metres (`WayRound`); 0 leaves that out.
-        outside_m: see above, metres. Points alone cannot tell the whole side of a brick from a piece of a
-            greater one's. 0, or no depth map or masks, leaves it out.
+        shapes: how many known shapes are tried first.
+        max_shapes: how many in all, if the best of the first costs more than `accept_m`.
+        accept_m: metres.
+        relocate_m: if the best still costs more, all are tried again with the object's origin not where the
+            registration has it, but behind the median of the measured points; metres.
+        relocated_factor: multiplies the cost of candidates found there; at least 1.
+        coarse, medium, fine: pose steps that improve the candidates, in this order; each keeps the best. The
+            coarse one is left out where there are at most `medium_candidates`.
+        coarse_points, medium_points, fine_points: at most so many points of each object, evenly spaced.
+        medium_candidates, fine_candidates: how many candidates of each object reach those steps.
+        code_prior: see above; with 0 the points alone decide between shapes.
+        registered_prior: see above, in (0, 1].
+        kernel: compares candidates. Points in the mask that are not on the object, as at its edges, must not
+            decide between two shapes.
+        outside_mask_m: see above, metres. Points alone cannot tell the whole side of a brick from a part of a
+            larger one's. 0, or no scene, leaves it out.
+        coordinates_weight: metres per metre of mean distance from the network's coordinates, where the best
+            shape fits in several orientations (`Disambiguation`); 0 leaves that out.
 
     Raises:
-        InputError: fewer points than a pose needs, or numbers that cannot be.
+        InputError: fewer points than a pose needs, or numbers out of range.
     """
 
     shapes: int = 3
-    more_shapes: int = 32
-    content_m: float = 0.002
-    lost_m: float = 0.004
-    elsewhere: float = 2.0
-    glance: PoseStep = default(default_factory=lambda: Se3Step(iterations=2, tolerance=1e-2))
-    heat: PoseStep = default(default_factory=lambda: Se3Step(iterations=4, tolerance=1e-2))
-    final: PoseStep = default(default_factory=lambda: Se3Step(iterations=8, tolerance=1e-3))
-    glance_points: int = 24
-    heat_points: int = 64
-    points: int = 150
-    shortlist: int = 24
-    finalists: int = 8
-    doubt: float = 0.1
-    favour: float = 0.9
+    max_shapes: int = 32
+    accept_m: float = 0.002
+    relocate_m: float = 0.004
+    relocated_factor: float = 2.0
+    coarse: PoseStep = default(default_factory=lambda: Se3Step(iterations=2, tolerance=1e-2))
+    medium: PoseStep = default(default_factory=lambda: Se3Step(iterations=4, tolerance=1e-2))
+    fine: PoseStep = default(default_factory=lambda: Se3Step(iterations=8, tolerance=1e-3))
+    coarse_points: int = 24
+    medium_points: int = 64
+    fine_points: int = 150
+    medium_candidates: int = 24
+    fine_candidates: int = 8
+    code_prior: float = 0.1
+    registered_prior: float = 0.9
     kernel: Kernel = default(default_factory=Truncated)
-    outside_m: float = 0.02
+    outside_mask_m: float = 0.02
     coordinates_weight: float = 0.01
 
     def __post_init__(self) -> None:
-        at_least(self, MIN_POINTS, "glance_points", "heat_points", "points")
-        at_least(self, 1, "shapes", "more_shapes", "shortlist", "finalists", "elsewhere")
-        at_least(self, 0, "doubt", "outside_m", "content_m", "lost_m", "coordinates_weight")
-        if not 0 < self.favour <= 1:
-            raise InputError(f"favour must lie in (0, 1], got {self.favour}.")
+        at_least(self, MIN_POINTS, "coarse_points", "medium_points", "fine_points")
+        at_least(self, 1, "shapes", "max_shapes", "medium_candidates", "fine_candidates", "relocated_factor")
+        at_least(self, 0, "code_prior", "outside_mask_m", "accept_m", "relocate_m", "coordinates_weight")
+        if not 0 < self.registered_prior <= 1:
+            raise InputError(f"registered_prior must lie in (0, 1], got {self.registered_prior}.")
 
     def __call__(
-        self, field: SignedDistance, observation: Observation, start: State, *, basis: ShapeBasis
+        self,
+        field: SignedDistance,
+        observation: Observation,
+        start: State,
+        *,
+        basis: ShapeBasis,
+        scene: SceneEvidence | None = None,
     ) -> State:
         """Poses and known codes for objects that can be solved; the others stay as they are."""
         able, _ = solvable(observation, start)
         rows = able.nonzero()[:, 0]
         if len(rows) == 0:
             return start
-        task = self._task(field, observation.take(rows), start.take(rows), basis)
+        outside = self._outside_mask(scene, rows)
+        task = _Task(field, observation.take(rows), start.take(rows), basis.library, outside)
         found = self._search(task)
-        T = self._meant(task, found) if self.coordinates_weight > 0 else found.T
+        T = self._disambiguated(task, found) if self.coordinates_weight > 0 else found.T
         posed = replace(task.start, shape_code=basis.library[found.shape])
         return start.put(rows, posed.posed(T.to(start.T_camera_object), task.observation))
 
-    def _task(
-        self, field: SignedDistance, observation: Observation, start: State, basis: ShapeBasis
-    ) -> _Task:
-        """With what lies around the objects, where it is known and counts."""
-        depth, masks, surface = observation.depth, observation.masks, basis.surface
-        around = None
-        if self.outside_m > 0 and depth is not None and masks is not None and surface is not None:
-            around = _Around(surface, depth, grown(masks.to(observation.points_camera.device)))
-        points = Observation(observation.points_camera, observation.valid)
-        return _Task(field, points, start, basis.library, around)
+    def _outside_mask(self, scene: SceneEvidence | None, rows: Tensor) -> _OutsideMask | None:
+        """For the objects at `rows`, where the scene is known and counts."""
+        if scene is None or scene.surfaces is None or self.outside_mask_m == 0:
+            return None
+        masks = scene.take(rows).masks.to(rows.device)
+        return _OutsideMask(scene.surfaces, scene.depth, grown(masks))
 
     def _search(self, task: _Task) -> _Found:
-        """The best candidate of each object; where it does not suit, more are tried, then all elsewhere."""
+        """The best candidate of each object; where it fits badly, more are tried, then all relocated."""
         found = self._best(task, ranks=range(self.shapes))
-        known = max(self.shapes, min(self.more_shapes, len(task.library)))
-        looks = (self.content_m, range(self.shapes, known), False), (self.lost_m, range(known), True)
-        for enough_m, ranks, elsewhere in looks:
+        known = max(self.shapes, min(self.max_shapes, len(task.library)))
+        passes = (self.accept_m, range(self.shapes, known), False), (self.relocate_m, range(known), True)
+        for enough_m, ranks, relocated in passes:
             unsure = (found.cost > enough_m).nonzero()[:, 0]
             if len(unsure) and ranks:
-                better = self._best(task.take(unsure), ranks=ranks, elsewhere=elsewhere)
-                found = found.or_better(better.priced(self.elsewhere if elsewhere else 1.0), unsure)
+                better = self._best(task.take(unsure), ranks=ranks, relocated=relocated)
+                found = found.or_better(better.times(self.relocated_factor if relocated else 1.0), unsure)
         return found
 
-    def _best(self, task: _Task, *, ranks: range, elsewhere: bool = False) -> _Found:
+    def _best(self, task: _Task, *, ranks: range, relocated: bool = False) -> _Found:
         """The best candidate of each object among the shapes of these ranks, the nearest first.
 
-        They are where the registration has the object, or `elsewhere`: where the measured points have it.
+        Their origins are the registered ones or, `relocated`, those that the measured points suggest.
         """
         candidates = len(ranks) * TURNS
-        _, points, _ = self._rounds(candidates)[0]
+        _, points, _ = self._levels(candidates)[0]
         parts = task.rows(points_each=candidates * points)
-        return _Found.cat([self._best_of(task.take(some), ranks, elsewhere) for some in parts])
+        return _Found.cat([self._best_of(task.take(some), ranks, relocated) for some in parts])
 
-    def _best_of(self, task: _Task, ranks: range, elsewhere: bool) -> _Found:
-        start, keeps = task.start, ranks.start == 0 and not elsewhere
-        shape, price = self._shapes(start.shape_code, task.library, ranks=ranks)
+    def _best_of(self, task: _Task, ranks: range, relocated: bool) -> _Found:
+        start, has_registered = task.start, ranks.start == 0 and not relocated
+        shape, factor = self._shapes(start.shape_code, task.library, ranks=ranks)
         T = start.T_camera_object.double()[:, None].repeat(1, shape.shape[1], 1, 1)
-        if elsewhere:
+        if relocated:
             T[..., :3, 3] = behind_points(task.field, task.observation, task.library[shape])
         T = (T[:, :, None] @ cube_turns().to(T.device)).flatten(1, 2)
         place = torch.arange(T.shape[1], device=T.device).expand(len(T), -1)
-        price = price.repeat_interleave(TURNS, dim=1)
-        if keeps:
-            price[:, 0] *= self.favour
-        for probe, points, kept in self._rounds(T.shape[1]):
+        factor = factor.repeat_interleave(TURNS, dim=1)
+        if has_registered:
+            factor[:, 0] *= self.registered_prior
+        for step, points, kept in self._levels(T.shape[1]):
             known = shape.gather(1, place // TURNS)
-            T, root = self._probed(probe, points, task, T, known)
-            cost = root * price.gather(1, place) + self._beside(task, T, known)
-            # As the registration has it, it comes to the final whatever a glance says.
-            order = cost.where((place != 0) | (kept == 1) | (not keeps), -torch.inf)
+            few = Observation(*thinned(task.observation.points_camera, task.observation.valid, points))
+            T, root = improved(step, task.field, few, T, task.library[known], kernel=self.kernel)
+            cost = root * factor.gather(1, place) + self._outside_cost(task, T, known)
+            # The registered candidate reaches the fine step whatever the coarser ones say of it.
+            order = cost.where((place != 0) | (kept == 1) | (not has_registered), -torch.inf)
             order = order.argsort(dim=1, stable=True)[:, :kept]
             place, cost = place.gather(1, order), cost.gather(1, order)
             T = T.take_along_dim(order[..., None, None], dim=1)
         return _Found(T[:, 0], shape.gather(1, place // TURNS)[:, 0], cost[:, 0])
 
-    def _meant(self, task: _Task, found: _Found) -> Float[Tensor, "b 4 4"]:
-        """The poses that were found, or other ways round that the network's coordinates speak for."""
-        choice = WayRound(self.coordinates_weight, self.points, self.finalists, self.final, self.kernel)
-        parts = task.rows(points_each=choice.tried * self.points)
-        return torch.cat([self._meant_of(task.take(some), found.take(some), choice) for some in parts])
+    def _disambiguated(self, task: _Task, found: _Found) -> Float[Tensor, "b 4 4"]:
+        """The poses found, or others of equal fit that agree better with the network's coordinates."""
+        choice = Disambiguation(
+            self.coordinates_weight,
+            points=self.fine_points,
+            finalists=self.fine_candidates,
+            step=self.fine,
+            kernel=self.kernel,
+        )
+        parts = task.rows(points_each=choice.tried * self.fine_points)
+        return torch.cat([self._chosen(task.take(some), found.take(some), choice) for some in parts])
 
-    def _meant_of(self, task: _Task, found: _Found, choice: WayRound) -> Float[Tensor, "b 4 4"]:
-        def beside(T: Float[Tensor, "b j 4 4"]) -> Float[Tensor, "b j"]:
-            return self._beside(task, T, found.shape[:, None].expand(T.shape[:2]))
+    def _chosen(self, task: _Task, found: _Found, choice: Disambiguation) -> Float[Tensor, "b 4 4"]:
+        def outside_cost(T: Float[Tensor, "b j 4 4"]) -> Float[Tensor, "b j"]:
+            return self._outside_cost(task, T, found.shape[:, None].expand(T.shape[:2]))
 
         state = State(task.start.pnc, found.T, task.library[found.shape])
         registered = task.start.T_camera_object
-        return choice(task.field, task.observation, state, T_registered=registered, extra=beside)
+        return choice(task.field, task.observation, state, T_registered=registered, extra=outside_cost)
 
-    def _beside(
+    def _outside_cost(
         self, task: _Task, T: Float[Tensor, "b j 4 4"], known: Int[Tensor, "b j"]
     ) -> Float[Tensor, "b j"]:
-        """What lies beside the mask costs each candidate, metres; nothing where that is not known."""
-        if task.around is None:
+        """What surface outside the mask costs each candidate, metres; nothing where that is not known."""
+        if task.outside is None:
             return T.new_zeros(known.shape)
-        return self.outside_m * task.around.outside(T, known)
+        return self.outside_mask_m * task.outside.share(T, known)
 
-    def _rounds(self, candidates: int) -> list[tuple[PoseStep, int, int]]:
-        """What improves the candidates, on how many points, and how many of them go on."""
-        rounds = [(self.heat, self.heat_points, self.finalists), (self.final, self.points, 1)]
-        if candidates > self.shortlist:
-            rounds.insert(0, (self.glance, self.glance_points, self.shortlist))
-        return rounds
+    def _levels(self, candidates: int) -> list[tuple[PoseStep, int, int]]:
+        """The steps for so many candidates, each with its points and how many candidates it keeps."""
+        levels = [(self.medium, self.medium_points, self.fine_candidates), (self.fine, self.fine_points, 1)]
+        if candidates > self.medium_candidates:
+            levels.insert(0, (self.coarse, self.coarse_points, self.medium_candidates))
+        return levels
 
     def _shapes(
         self, codes: Float[Tensor, "b c"], library: Float[Tensor, "k c"], *, ranks: range
     ) -> tuple[Int[Tensor, "b s"], Float[Tensor, "b s"]]:
-        """The known shapes of these ranks, and what the root of each is multiplied by."""
+        """The known shapes of these ranks, and the factor of each one's root."""
         distance, order = code_distances(codes, library).sort(dim=1)
         farther = distance / distance[:, :1].clamp(min=torch.finfo(distance.dtype).tiny)
-        price = 1 + self.doubt * (farther.nan_to_num(1.0) - 1)
-        return order[:, ranks.start : ranks.stop], price[:, ranks.start : ranks.stop]
-
-    def _probed(
-        self,
-        probe: PoseStep,
-        points: int,
-        task: _Task,
-        T: Float[Tensor, "b j 4 4"],
-        known: Int[Tensor, "b j"],
-    ) -> tuple[Float[Tensor, "b j 4 4"], Float[Tensor, "b j"]]:
-        """Every candidate improved, and the root of its objective; infinite where it has none."""
-        seen = task.observation
-        few = Observation(*thinned(seen.points_camera, seen.valid, points))
-        return improved(probe, task.field, few, T, task.library[known], kernel=self.kernel)
+        factor = 1 + self.code_prior * (farther.nan_to_num(1.0) - 1)
+        return order[:, ranks.start : ranks.stop], factor[:, ranks.start : ranks.stop]
 
 
 @dataclass(frozen=True, eq=False)
-class _Around:
-    """What lies around the objects.
+class _OutsideMask:
+    """Measures how much of a candidate's visible surface lies outside its object's mask.
 
     Args:
-        surface: of all known shapes.
+        surfaces: of all known shapes.
         inside: (B, H, W) the objects' masks, with a margin.
     """
 
-    surface: SurfacePoints
+    surfaces: SurfacePoints
     depth: DepthMap
     inside: Bool[Tensor, "b h w"]
 
-    def take(self, index: Tensor) -> _Around:
+    def take(self, index: Tensor) -> _OutsideMask:
         return replace(self, inside=self.inside[index])
 
-    def outside(self, T: Float[Tensor, "b j 4 4"], known: Int[Tensor, "b j"]) -> Float[Tensor, "b j"]:
-        """Share of each candidate's surface that should be in the mask and is not; 0 without evidence."""
-        points, each = self.surface.take(known.flatten()), torch.arange(len(known), device=T.device)
+    def share(self, T: Float[Tensor, "b j 4 4"], known: Int[Tensor, "b j"]) -> Float[Tensor, "b j"]:
+        """Of each candidate's surface that should be in the mask, what is not; 0 without evidence."""
+        points, each = self.surfaces.take(known.flatten()), torch.arange(len(known), device=T.device)
         share = outside_mask(
             points,
             T.flatten(0, 1).to(points.points_object),
@@ -251,15 +269,15 @@ class _Task:
     observation: Observation
     start: State
     library: Float[Tensor, "k c"]
-    around: _Around | None
+    outside: _OutsideMask | None
 
     def rows(self, *, points_each: int) -> tuple[Tensor, ...]:
         """All objects, in parts of which not too many points go through the field."""
         return torch.arange(len(self.start.shape_code)).split(max(1, POINTS_AT_ONCE // points_each))
 
     def take(self, index: Tensor) -> _Task:
-        around = None if self.around is None else self.around.take(index)
-        return _Task(self.field, self.observation.take(index), self.start.take(index), self.library, around)
+        outside = None if self.outside is None else self.outside.take(index)
+        return _Task(self.field, self.observation.take(index), self.start.take(index), self.library, outside)
 
 
 @dataclass(frozen=True, eq=False)
@@ -277,8 +295,8 @@ class _Found:
     def take(self, index: Tensor) -> _Found:
         return _Found(self.T[index], self.shape[index], self.cost[index])
 
-    def priced(self, times: float) -> _Found:
-        return replace(self, cost=times * self.cost)
+    def times(self, factor: float) -> _Found:
+        return replace(self, cost=factor * self.cost)
 
     def or_better(self, other: _Found, index: Tensor) -> _Found:
         """These, and at `index` the other's where they cost less."""

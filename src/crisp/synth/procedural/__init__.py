@@ -1,6 +1,6 @@
-"""A family of procedural objects: watertight, textured, with known frames and declared symmetries.
+"""Procedural objects: watertight, textured, with known frames and declared symmetries.
 
-Frames: metres, the origin at the bounding box's centre, z up as the object usually rests, front at -y.
+Frames: metres, the origin at the bounding box's centre, z up in the usual rest pose, front at -y.
 """
 
 from __future__ import annotations
@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from crisp.data.nocs.files import CATEGORIES
-from crisp.errors import InputError
-from crisp.synth.procedural import boxes, novel, satellites, tools, vessels
+from crisp.errors import InputError, needing
 from crisp.types import ObjectModel
+
+with needing("synth"):
+    from crisp.synth.procedural import boxes, novel, satellites, tools, vessels
 
 _BUILDERS: tuple[Callable[[], ObjectModel], ...] = (
     vessels.mug_blue,
@@ -43,7 +45,7 @@ _BUILDERS: tuple[Callable[[], ObjectModel], ...] = (
     satellites.satellite_probe,
 )
 
-# Never trained on: five of kinds that the catalogue has, with other proportions, and six of other kinds.
+# Never trained on: five of the catalogue's kinds with other proportions, and six of other kinds.
 _STRANGERS: tuple[Callable[[], ObjectModel], ...] = (
     novel.mug_tankard,
     novel.bottle_flask,
@@ -60,7 +62,7 @@ _STRANGERS: tuple[Callable[[], ObjectModel], ...] = (
 
 
 def names() -> tuple[str, ...]:
-    """The objects' names, in the order of the catalogue; builds nothing."""
+    """The objects' names, in the order of the catalogue, without building the objects."""
     return tuple(build.__name__ for build in _BUILDERS)
 
 
@@ -77,17 +79,17 @@ def object_model(name: str) -> ObjectModel:
 
 
 def catalogue() -> tuple[ObjectModel, ...]:
-    """Build all objects, always the same, in a few seconds."""
+    """Build all objects; deterministic, takes a few seconds."""
     return tuple(build() for build in _BUILDERS)
 
 
 def default_models(layout: str) -> tuple[ObjectModel, ...]:
-    """What a set of that layout shows by default: all objects, NOCS's six categories, or satellites."""
+    """The default models of a layout: all objects, those of NOCS's six categories, or satellites."""
     if layout == "spe3r":
         return satellites.fleet()
     return tuple(m for m in catalogue() if layout != "nocs" or m.kind in CATEGORIES)
 
 
 def strangers() -> tuple[ObjectModel, ...]:
-    """Build the objects that no model of ours is trained on: of known kinds first, then of unknown kinds."""
+    """Build the objects that our models are not trained on: first those of known kinds, then the others."""
     return tuple(build() for build in _STRANGERS)

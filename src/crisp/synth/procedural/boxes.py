@@ -1,6 +1,6 @@
-"""Boxes of cardboard. Millimetres; the main print is in front (-y).
+"""Cardboard boxes, laptops and cameras. Millimetres.
 
-Laptops and cameras. Millimetres; the user of a laptop and the subject of a camera are in front (-y).
+The front is -y: a box's main print, a laptop's user, a camera's subject.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def box_tea() -> ObjectModel:
 
 
 def box_tissues() -> ObjectModel:
-    """The same after half a turn about z: prints in pairs, a slot on top."""
+    """A box with a slot on top, symmetric under a half turn about z: its prints come in pairs."""
     width, depth, height = 150, 96, 84
     long = Card(width, height, "#f6d5dc").polygon([(0, 1), (0.25, 0.4), (0.5, 1)], "#d2607d")
     long.polygon([(0.35, 1), (0.65, 0.2), (0.95, 1)], "#8d3b58").text(
@@ -178,7 +178,7 @@ def _laptop(name: str, size: Point2, *, opening: Number, base: Box, lid: Box) ->
     slab = block((width, depth, 12), rounding=3.5).translate((0, 0, 6))
     screen = block((width, depth * 0.96, 9), rounding=3.5).translate((0, 0, depth * 0))
     hinge = rod(6.5, width * 0.8, segments=24).translate((0, 0, -width * 0.4)).rotate((0, 90, 0))
-    # The lid's frame is that of a standing picture: its front is the display.
+    # The lid's frame is that of an upright card: its front is the display.
     standing = screen.rotate((90, 0, 0)).translate((0, 0, depth * 0.48))
     parts = [
         Part(slab, base),
@@ -327,7 +327,7 @@ def camera_compact() -> ObjectModel:
 
 
 def camera_web() -> ObjectModel:
-    """A webcam: a head like a lying barrel on a foot."""
+    """A webcam: a horizontal barrel as its head, on a foot."""
     head = block((96, 36, 36), rounding=16, segments=24).translate((0, 0, 72))
     neck = block((24, 18, 52), rounding=6).translate((0, 6, 36))
     foot = block((84, 62, 14), rounding=6).translate((0, 8, 7))

@@ -1,11 +1,8 @@
-"""Painted cards: the pictures that are laid over the sides of an object.
+"""Cards: images that texture the sides of a part, by box projection or wrapped around an axis.
 
-Places on a card are fractions of its width (to the right) and its height (down), so that one drawing fits
-packages of several proportions.
-
-How cards lie on a part: by box projection, or wrapped around an axis.
-
-Seen from outside with z up, a card's right is the viewer's right. Front is -y, right is +x.
+Positions on a card are fractions of its width (to the right) and its height (down), so that one drawing fits
+several proportions. Seen from outside with z up, a card's right is the viewer's right. Front is -y, right
+is +x.
 """
 
 from __future__ import annotations
@@ -25,7 +22,7 @@ Spot = tuple[Number, Number]
 
 
 class Card:
-    """A picture that is painted step by step; every step returns the card."""
+    """An image that is drawn step by step; every drawing method returns the card."""
 
     def __init__(self, width_mm: Number, height_mm: Number, colour: str) -> None:
         size = (max(8, round(width_mm * PIXELS_PER_MM)), max(8, round(height_mm * PIXELS_PER_MM)))
@@ -81,7 +78,7 @@ class Card:
         return self
 
     def text(self, words: str, area: Area, colour: str, *, turn: int = 0) -> Card:
-        """Words as large as the area allows; `turn` in degrees anticlockwise, a multiple of 90."""
+        """Text as large as the area allows, rotated by `turn`: degrees anticlockwise, a multiple of 90."""
         font = ImageFont.load_default(size=96)
         left, top, right, bottom = font.getbbox(words)
         mask = Image.new("L", (int(right - left) + 4, int(bottom - top) + 4), 0)
@@ -167,7 +164,7 @@ Corners = Float[np.ndarray, "f 3 3"]
 Vector = Float[np.ndarray, " 3"]
 Layout = tuple[Int[np.ndarray, " f"], Float[np.ndarray, "f 3 2"]]
 
-# The strip of a wrap is continued by this share of a turn, so that faces across the seam find their print.
+# A wrap's strip is repeated over this share of a turn, for faces across the seam.
 SEAM = 0.125
 
 
@@ -177,7 +174,7 @@ class Looks(Protocol):
         """The pictures, one per cell."""
 
     def lay(self, corners: Corners, low: Vector, high: Vector) -> Layout:
-        """Cell of each face and place of its corners in it (right, up; 0 to 1).
+        """Each face's cell, and its corners' positions in the cell (right, up; 0 to 1).
 
         Args:
             corners: of each face, in the part's own frame; low, high: the part's bounding box.
@@ -186,7 +183,7 @@ class Looks(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Box:
-    """A card for each of the six directions; each face takes the one that it looks towards."""
+    """Box projection: one card per axis direction; each face takes the card of the nearest direction."""
 
     front: Card
     back: Card
@@ -216,8 +213,8 @@ class Wrap:
     """A strip around z (its middle in front), a top, a bottom and an inside.
 
     Args:
-        steep, steep_down: faces whose normal's z is above the one take the top, below minus the other
-            the bottom.
+        steep, steep_down: faces with a normal's z above `steep` take the top card, below -`steep_down` the
+            bottom card.
     """
 
     side: Card
@@ -246,7 +243,7 @@ class Wrap:
 
 
 def _turn(corners: Corners) -> Float[np.ndarray, "f 3"]:
-    """Share of a turn from the back, anticlockwise; corners of one face stay together across the seam."""
+    """Angle from the back as a share of a turn, anticlockwise; continuous over faces that cross the seam."""
     turn = (np.arctan2(corners[..., 1], corners[..., 0]) / (2 * np.pi) + 0.75) % 1.0
     wide = np.ptp(turn, axis=1) > 0.5
     return np.where(wide[:, None] & (turn < 0.5), turn + 1, turn)
@@ -271,7 +268,7 @@ def plain(colour: str) -> Box:
 
 
 def capped(side: str, *, ends: Card) -> Box:
-    """One colour around, a card on top and below."""
+    """One colour around the side, a card on top and below."""
     card = flat(side)
     return Box(card, card, card, card, ends, ends)
 

@@ -1,8 +1,6 @@
-"""Objects of kinds that the catalogue does not have, and no model is trained on. Millimetres.
+"""Objects that no model is trained on, to test models on unknown objects. Millimetres.
 
-Objects of known kinds that no model is trained on, with other proportions than all of the catalogue.
-
-Millimetres, as everywhere in this room. What a model says of what it has never seen is asked with them.
+Some are of kinds that the catalogue lacks; the others are of its kinds, with proportions outside its range.
 """
 
 from __future__ import annotations
@@ -162,7 +160,7 @@ def teapot() -> ObjectModel:
 
 
 def mug_tankard() -> ObjectModel:
-    """A ship's mug: far narrower at the rim than at the foot, unlike all mugs of the catalogue."""
+    """A ship's mug: much narrower at the rim than at the foot, unlike all mugs of the catalogue."""
     body, cavity = pot([(58, 0), (62, 8), (38, 92)])
     grip = tube([(58, 0, 18), (86, 0, 20), (92, 0, 50), (74, 0, 76), (42, 0, 80)], 7, flat=1.2)
     side = Card(340, 92, "#8a5a2b").stripes((0, 0.1, 1, 0.9), ("#8a5a2b", "#70451d"), count=24, upright=True)
@@ -206,7 +204,7 @@ def can_tuna() -> ObjectModel:
 
 
 def box_book() -> ObjectModel:
-    """A thick book that lies: flatter than all boxes of the catalogue."""
+    """A thick book lying flat: flatter than all boxes of the catalogue."""
     pages = block((138, 196, 30), rounding=1)
     covers = union(*(block((146, 206, 4), rounding=1.5).translate((0, 0, z)) for z in (-16, 16)))
     spine = block((6, 206, 36), rounding=2.5).translate((-71, 0, 0))
@@ -225,7 +223,7 @@ def box_book() -> ObjectModel:
 
 
 def tool_mallet() -> ObjectModel:
-    """A wooden mallet: a thick barrel of a head on a short handle."""
+    """A wooden mallet: a thick barrel-shaped head on a short handle."""
     head = lathe([(0, 0), (30, 0), (34, 5), (36, 50), (34, 95), (30, 100), (0, 100)], rounding=2)
     handle = bottle([(0, 13, 13), (20, 15, 15), (90, 12, 12), (150, 14, 14)], power=2.2, count=18)
     wood = Card(226, 100, "#c99a5b").box((0, 0.1, 1, 0.16), "#3b3f45").box((0, 0.84, 1, 0.9), "#3b3f45")

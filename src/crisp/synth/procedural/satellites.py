@@ -1,8 +1,7 @@
-"""A fleet of satellites: each number has its own bus, panels, dish and booms, and none is symmetric.
+"""Satellites: numbered ones of the SPE3R layout, and desk-size ones of the catalogue. Millimetres.
 
-Millimetres; the earth-facing instruments are in front (-y), the panels to the left and right.
-
-Satellites as models on a desk. Millimetres; the earth-facing instruments are in front (-y).
+A numbered satellite's bus, panels, dish and booms follow from its number; none is symmetric. The earth-facing
+instruments are in front (-y), the panels to the left and right.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ ACCENTS = ("#c23b2e", "#2d6a4f", "#e07a2f", "#3c6e8f")
 
 @dataclass(frozen=True)
 class _Bus:
-    """The body: its solid and looks, and its half size along x, y and z."""
+    """The body: its solid and textures, and its half size along x, y and z."""
 
     part: Part
     half: tuple[float, float, float]
@@ -41,7 +40,7 @@ def fleet_name(number: int) -> str:
 
 
 def spacecraft(number: int) -> ObjectModel:
-    """The satellite of that number, always the same; 0.2 to 0.6 m across."""
+    """The satellite of that number; deterministic, 0.2 to 0.6 m across."""
     rng = np.random.default_rng((20240901, number))
     bus = _bus(rng)
     parts = [bus.part, *_wings(bus, rng), *_booms(bus, rng), _instrument(bus, rng)]
@@ -55,7 +54,7 @@ def _pick(rng: np.random.Generator, choices: tuple[str, ...]) -> str:
 
 
 def _bus(rng: np.random.Generator) -> _Bus:
-    """A box, a prism of six sides, or a drum."""
+    """A box, a hexagonal prism, or a cylinder."""
     base, dark = FOILS[int(rng.integers(len(FOILS)))]
     width, depth, height = (float(v) for v in rng.uniform((55, 50, 60), (95, 85, 130)))
     accent = _pick(rng, ACCENTS)
@@ -79,7 +78,7 @@ def _bus(rng: np.random.Generator) -> _Bus:
 
 
 def _wings(bus: _Bus, rng: np.random.Generator) -> list[Part]:
-    """One or two wings of one to three panels each; the two differ, so that no half turn is a symmetry."""
+    """One or two wings of one to three panels each; two wings differ, so that a half turn is no symmetry."""
     cell, tilt = _pick(rng, CELLS), float(rng.uniform(-60, 60))
     height = float(rng.uniform(0.6, 1.1)) * 2 * bus.half[2]
     first = int(rng.integers(1, 4))
@@ -131,7 +130,7 @@ def _booms(bus: _Bus, rng: np.random.Generator) -> list[Part]:
 
 
 def _instrument(bus: _Bus, rng: np.random.Generator) -> Part:
-    """A camera's tube that looks out in front, off the middle."""
+    """A camera tube at the front, off the centre."""
     radius, length = float(rng.uniform(9, 17)), float(rng.uniform(18, 40))
     at = (
         float(rng.uniform(0.2, 0.5)) * bus.half[0],
@@ -170,7 +169,7 @@ def foil(size: Point2, base: str, *, dark: str) -> Card:
 
 
 def satellite_relay() -> ObjectModel:
-    """Two unlike panels, a dish on the right shoulder, a horn in front."""
+    """Two different panels, a dish on the right shoulder, a horn in front."""
     bus = block((74, 70, 92), rounding=4)
     front = foil((74, 92), "#d9a92e", dark="#b5831a").box((0.15, 0.1, 0.85, 0.45), "#f0f0f0")
     front.text("RELAY", (0.2, 0.14, 0.8, 0.4), "#1b2f7a")
@@ -207,7 +206,7 @@ def satellite_relay() -> ObjectModel:
 
 
 def satellite_twin() -> ObjectModel:
-    """Two equal panels and everything in pairs: the same after half a turn about z."""
+    """Two equal panels and everything in pairs: symmetric under a half turn about z."""
     bus = block((60, 84, 84), rounding=4)
     face = (
         Card(60, 84, "#a9b4bd")

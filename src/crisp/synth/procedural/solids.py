@@ -1,6 +1,6 @@
-"""Shapes to build objects from, on top of manifold3d. Millimetres here; `assembly` turns them into metres.
+"""Solids to build objects from (manifold3d, millimetres), and their assembly into textured objects in metres.
 
-From parts to an object: one watertight solid, one texture atlas, the origin at the box's centre.
+An assembled object is one watertight solid with one texture atlas; its origin is the bounding box's centre.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from scipy.interpolate import CubicSpline
 from crisp.synth.procedural.looks import Looks
 from crisp.types import Mesh, ObjectModel, Symmetries, TexturedMesh
 
-# Sizes are written as they read best, 5 or 5.5.
+# Sizes may be written as int or float: 5 or 5.5.
 Number = int | float
 Point2 = tuple[Number, Number]
 Point3 = tuple[Number, Number, Number]
 
 
 def outline(points: Sequence[Point2], *, rounding: Number = 0.0) -> CrossSection:
-    """A polygon (either winding), its convex and concave corners rounded with one radius."""
+    """A polygon (of either winding), its convex and concave corners rounded with one radius."""
     section = CrossSection([np.asarray(points, dtype=np.float64)])
     if section.area() < 0 or section.is_empty():
         section = CrossSection([np.asarray(points[::-1], dtype=np.float64)])
@@ -42,10 +42,10 @@ def _rounded(section: CrossSection, radius: Number) -> CrossSection:
 def lathe(
     profile: Sequence[Point2], *, rounding: Number = 0.0, segments: int = 64, inset: Number = 0.0
 ) -> Manifold:
-    """Turn a closed (radius, z) outline about z; the axis is no corner and stays unrounded.
+    """Revolve a closed (radius, z) outline about z; corners on the axis are not rounded.
 
     Args:
-        inset: how far the outline first moves inwards.
+        inset: the outline is first offset inwards by this much.
     """
     half = outline(profile)
     if rounding <= 0 and inset <= 0:
@@ -65,13 +65,13 @@ def superellipse(half: Point2, z: Number, *, power: Number = 2.0, count: int = 6
     """A ring (count, 3) at height z: power 2 is an ellipse, 4 and more a rounded rectangle."""
     angle = np.linspace(0, 2 * np.pi, count, endpoint=False)
     c, s = np.cos(angle), np.sin(angle)
-    # Equal angles of the point itself, so that the corners are not starved of points.
+    # Points at equal polar angles, so that the corners get enough of them.
     reach = (np.abs(c) ** power + np.abs(s) ** power) ** (-1 / power)
     return np.stack([half[0] * reach * c, half[1] * reach * s, np.full(count, z)], axis=1)
 
 
 def loft(rings: Sequence[np.ndarray]) -> Manifold:
-    """A skin over rings of equally many points (anticlockwise seen from the far end), with flat caps."""
+    """A loft through rings of equally many points (anticlockwise seen from the far end), with flat caps."""
     points = np.concatenate([*rings, [rings[0].mean(0)], [rings[-1].mean(0)]])
     count, total = len(rings[0]), len(rings)
     here = np.arange(count)
@@ -103,7 +103,7 @@ def spline(points: Sequence[Sequence[Number]], count: int) -> np.ndarray:
 
 
 def bottle(stations: Sequence[Sequence[Number]], *, power: Number = 2.0, count: int = 36) -> Manifold:
-    """A smooth skin through stations (z, half width, half depth)."""
+    """A smooth loft through sections (z, half width, half depth)."""
     curve = spline(stations, count)
     curve = curve[np.argsort(curve[:, 0])]
     return loft([superellipse((max(a, 0.5), max(b, 0.5)), z, power=power) for z, a, b in curve])
@@ -168,10 +168,10 @@ _SIGNS = tuple(np.array([x, y, z], dtype=np.float64) for x in (-1, 1) for y in (
 
 
 def plate(section: CrossSection, thickness: Number, *, bevel: Number = 0.0) -> Manifold:
-    """An outline drawn up from z = 0, its rims bevelled."""
+    """An outline extruded upwards from z = 0, its rims bevelled."""
     if bevel <= 0:
         return section.extrude(thickness)
-    # Clear steps of a quarter round: each is its own extrusion, so concave outlines work too.
+    # The bevel is a quarter circle in steps; each step is its own extrusion, so concave outlines work too.
     slab = section.offset(-bevel, JoinType.Round, circular_segments=24).extrude(thickness)
     for share in (0.3, 0.7, 1.0):
         inset = bevel * (1 - np.sqrt(1 - (1 - share) ** 2))
@@ -194,7 +194,7 @@ LONGEST_EDGE_MM = 16.0
 
 
 def placed(at: Point3 = (0.0, 0.0, 0.0), *, turn: Point3 = (0.0, 0.0, 0.0)) -> Float[np.ndarray, "3 4"]:
-    """Turned about x, then y, then z (degrees), then moved (millimetres)."""
+    """The solid rotated about x, then y, then z (degrees), then translated (millimetres)."""
     a, b, c = np.radians(turn)
     R_x = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
     R_y = np.array([[np.cos(b), 0, np.sin(b)], [0, 1, 0], [-np.sin(b), 0, np.cos(b)]])
@@ -204,7 +204,7 @@ def placed(at: Point3 = (0.0, 0.0, 0.0), *, turn: Point3 = (0.0, 0.0, 0.0)) -> F
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A solid in its own frame (millimetres), its looks in that frame, and where it goes."""
+    """A solid in its own frame (millimetres), its textures in that frame, and its pose in the object."""
 
     solid: Manifold
     looks: Looks
@@ -220,12 +220,12 @@ def assemble(
     rest: Sequence[Float[np.ndarray, "3 3"]] = (np.eye(3),),
     roughness: Number = 0.5,
 ) -> ObjectModel:
-    """Join the parts and lay their cards; where parts overlap, what stays outside keeps its look."""
+    """Unite the parts and texture them with their cards; every outer face keeps its own part's texture."""
     marked = [part.solid.transform(part.place).as_original() for part in parts]
     joined = Manifold()
     for solid in marked:
         joined = joined + solid
-    # Crossing surfaces leave slivers far below what any picture or distance can show.
+    # Intersecting surfaces leave slivers far smaller than an image or a distance can resolve.
     joined = joined.simplify(0.01).refine_to_length(LONGEST_EDGE_MM)
     output = joined.to_mesh64()
     vertices = np.asarray(output.vert_properties)[:, :3]
@@ -277,7 +277,7 @@ def _texture(
 
 
 def _pack(pictures: dict[int, Image.Image]) -> dict[int, tuple[int, int]]:
-    """Upper left corners, in shelves from the tallest down."""
+    """Upper left corners of the cards in the atlas, packed in shelves, tallest first."""
     spots = {}
     x = y = MARGIN
     shelf = 0
@@ -293,7 +293,7 @@ def _pack(pictures: dict[int, Image.Image]) -> dict[int, tuple[int, int]]:
 
 
 def _paste(atlas: Image.Image, picture: Image.Image, spot: tuple[int, int]) -> None:
-    # The rim is repeated outwards, so that interpolation does not draw in the neighbour's colour.
+    # Border pixels are repeated outwards, so that interpolation does not mix in a neighbour's colour.
     pixels = np.pad(np.asarray(picture), ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)), mode="edge")
     atlas.paste(Image.fromarray(pixels), (spot[0] - MARGIN, spot[1] - MARGIN))
 

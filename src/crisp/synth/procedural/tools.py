@@ -1,4 +1,4 @@
-"""Hand tools. Millimetres; those that lie flat have z up as they lie, their length along x."""
+"""Hand tools. Millimetres; tools that lie flat have z up when lying, and their length along x."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def hammer() -> ObjectModel:
     over = Card(24, 135, "#c21f2d").text("FORGE", (0.15, 0.1, 0.85, 0.7), "white", turn=90)
     under = Card(24, 135, "#1f3a6e")
     black = flat("#1a1a1a")
-    # In the handle's frame x is down and y across once it lies; so left is the upper side.
+    # When the hammer lies, the handle's x axis points down and y across, so its left is the upper side.
     handle = Box(flat("#f2c200"), red, over, under, black, black)
     steel = Box(
         flat("#8f959b"),
@@ -103,7 +103,7 @@ def wrench() -> ObjectModel:
 
 
 def screwdriver() -> ObjectModel:
-    """A square-shouldered handle on the left, a flat blade on the right."""
+    """A handle with square shoulders on the left, a flat blade on the right."""
     rings = [
         superellipse((a, a), z, power=5.0, count=48)
         for z, a in [
@@ -151,7 +151,7 @@ def drill() -> ObjectModel:
     chuck = lathe([(0, 0), (18, 0), (18, 14), (15, 16), (15, 26), (8, 38), (0, 38)], segments=36)
     trigger = block((16, 13, 30), rounding=5)
     bit = rod(4, 26, segments=16)
-    # In the barrel's frame x is down and y across: left is up, front and back are the two sides.
+    # In the barrel's frame x points down and y across: left is up, front and back are the two sides.
     vents = Card(60, 112, "#f2b705").text("TORQ", (0.25, 0.12, 0.75, 0.75), "#16181b", turn=90)
     other = (
         Card(60, 112, "#1b6e6a")

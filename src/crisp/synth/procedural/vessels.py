@@ -1,7 +1,4 @@
-"""Mugs and bowls. Millimetres; front is -y, the handle of a mug is on the right (+x).
-
-Bottles and cans. Millimetres; the main label is in front (-y).
-"""
+"""Mugs, bowls, bottles and cans. Millimetres; the main label faces -y, a mug's handle is at +x (right)."""
 
 from __future__ import annotations
 
@@ -29,15 +26,15 @@ WALL = 5.0
 
 
 def turning_about_z() -> Symmetries:
-    """Unchanged by any turn about the vertical through the origin."""
+    """A continuous symmetry about the vertical axis through the origin."""
     return Symmetries(continuous=((np.array([0.0, 0.0, 1.0]), np.zeros(3)),))
 
 
 def pot(outside: list[Point2], *, segments: int = 64) -> tuple[Manifold, Manifold]:
-    """A round vessel from its outer (radius, z) line, and the solid of its hollow."""
+    """A round vessel from its outer (radius, z) profile, and the solid of its cavity."""
     body = lathe([(0.0, 0.0), *outside, (0.0, outside[-1][1])], rounding=2, segments=segments)
-    # The wall is measured across itself, not along the radius: a bowl's slope would thin it. The hollow's
-    # upper end stays clear of the rim, hence the wall continued upwards.
+    # Wall thickness is measured normal to the wall, not along the radius, which would thin a sloping wall.
+    # The profile continues above the rim, so that the cavity is open at the top.
     (r0, z0), (r1, z1) = outside[-2:]
     above = (r1 + (r1 - r0) * 30 / (z1 - z0), z1 + 30)
     cavity = lathe([(0.0, 0.0), *outside, above, (0.0, above[1])], rounding=3, segments=segments, inset=WALL)
@@ -49,7 +46,7 @@ def _handle(cavity: Manifold, *points: Point3, radius: Number = 5.5) -> Manifold
 
 
 def into_the_wall(cavity: Manifold) -> Manifold:
-    # What is stuck on must end inside the wall: ending on its inner face, it would show there in patches.
+    # An attached part must end within the wall: at the inner face, patches of it would be visible there.
     return cavity.scale((1.03, 1.03, 1.0))
 
 
@@ -141,7 +138,7 @@ def bowl_spouted() -> ObjectModel:
     )
 
 
-# Lying on its back, front up: for what is flat enough not to roll.
+# Lying on its back, front up; for objects flat enough not to roll.
 ON_ITS_BACK = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0], [0.0, -1.0, 0.0]])
 
 
@@ -249,7 +246,7 @@ def bottle_shampoo() -> ObjectModel:
 
 
 def bottle_plain() -> ObjectModel:
-    """A bottle of wine with a label of rings: the same from all around."""
+    """A wine bottle with a label of rings: rotationally symmetric."""
     profile = [(0, 0), (34, 0), (36, 6), (36, 130), (33, 146), (18, 168), (14, 182), (14, 222), (0, 222)]
     glass = lathe(profile, rounding=5, segments=96)
     side = Card(226, 222, "#17402a").box((0, 0, 1, 0.2), "#7d1128").box((0, 0.2, 1, 0.215), "#d8b45a")
@@ -290,7 +287,7 @@ def can_soup() -> ObjectModel:
 
 
 def can_striped() -> ObjectModel:
-    """A slim can with rings only: the same from all around."""
+    """A slim can with rings only: rotationally symmetric."""
     profile = [(0, 0), (24, 0), (33, 9), (33, 142), (26, 154), (26, 158), (23.5, 158), (23.5, 155), (0, 155)]
     side = Card(210, 158, "#d5d8dc").stripes(
         (0, 0.12, 1, 0.9), ("#14213d", "#fca311", "#14213d", "#e5e5e5"), count=8

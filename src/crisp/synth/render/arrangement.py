@@ -1,7 +1,4 @@
-"""Objects standing close together on a table (z = 0), without touching.
-
-Cameras that look down at a table.
-"""
+"""Random object placements on a table (z = 0), close together without contact, and random cameras."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ RING_STEP_M = 0.02
 
 @dataclass(frozen=True)
 class Spacing:
-    """Gaps between neighbours' footprints, drawn anew for each object."""
+    """Range of the gap between neighbours' footprints, drawn for each object."""
 
     least_m: float = 0.008
     most_m: float = 0.05
@@ -30,11 +27,12 @@ class Spacing:
 
 @dataclass(frozen=True)
 class Resting:
-    """How objects lie: shares of all of them.
+    """Distribution of the objects' orientations.
 
     Args:
-        any_share: in any orientation, as in a heap; the lowest point touches the table.
-        usual_share: of the others, in the first of their rest poses; the rest in one of the further ones.
+        any_share: share of objects in an arbitrary orientation, as in a heap; the lowest point touches the
+            table.
+        usual_share: share of the others in their first rest pose; the rest take another of their rest poses.
     """
 
     usual_share: float = 0.85
@@ -49,10 +47,10 @@ def arrange(
     standing: tuple[Placed, ...] = (),
     resting: Resting | None = None,
 ) -> tuple[Placed, ...]:
-    """Those already `standing`, followed by each model near the origin, each in its own pose.
+    """The objects already `standing`, followed by each model, placed near the origin in a random pose.
 
-    Each is tried at random places within a slowly growing disc, so the group stays close. Footprints are
-    convex hulls seen from above; hulls that are apart mean objects that are apart.
+    Each model is tried at random positions within a slowly growing disc, so the group stays compact.
+    Footprints are convex hulls seen from above: disjoint footprints guarantee disjoint objects.
     """
     placed = list(standing)
     footprints = [_hull(item.vertices_world[:, :2]) for item in standing]
@@ -104,10 +102,10 @@ def _free_place(
 def separation(
     first: Float[np.ndarray, "a 2"], second: Float[np.ndarray, "b 2"], *, shifts: Float[np.ndarray, "s 2"]
 ) -> Float[np.ndarray, " s"]:
-    """For each shift of the first convex polygon, the widest gap to the second along any edge's normal.
+    """For each shift of the first convex polygon, its largest gap to the second along any edge normal.
 
-    By the separating axis theorem they are disjoint exactly when it is positive; it never exceeds the
-    true distance.
+    By the separating axis theorem the polygons are disjoint exactly when the gap is positive. It never
+    exceeds the true distance.
     """
     edges = np.concatenate([np.roll(polygon, -1, axis=0) - polygon for polygon in (first, second)])
     normals = np.stack([edges[:, 1], -edges[:, 0]], axis=1)
@@ -120,16 +118,16 @@ def separation(
 
 Range = tuple[float, float]
 CANDIDATES = 10
-CLEARANCE_M = 0.2  # nearer than this, one object would fill the picture
+CLEARANCE_M = 0.2  # nearer than this, one object would fill the image
 JITTER_M = 0.04
 
 
 @dataclass(frozen=True)
 class Viewpoints:
-    """Where cameras stand and how they look; each number is drawn evenly from its range.
+    """Distribution of the cameras' poses and intrinsics; each value is uniform in its range.
 
     Args:
-        camera: the same for all views, where the focal length is not drawn.
+        camera: fixed intrinsics for all views; the focal length is not drawn then.
     """
 
     width: int
@@ -142,8 +140,8 @@ class Viewpoints:
 
 
 def draw_view(viewpoints: Viewpoints, placed: tuple[Placed, ...], rng: np.random.Generator) -> View:
-    """A camera at a random place that looks at the group; of ten, the first that cuts at most one object
-    at the image's border, or else the one that cuts fewest."""
+    """A random camera that looks at the group. Of ten, the first in which the image border cuts at most one
+    object, or else the one in which it cuts fewest."""
     best: tuple[int, View] | None = None
     for _ in range(CANDIDATES):
         view = _random_view(viewpoints, placed, rng)
@@ -159,7 +157,7 @@ def draw_view(viewpoints: Viewpoints, placed: tuple[Placed, ...], rng: np.random
 def look_at(
     eye: Float[np.ndarray, " 3"], target: Float[np.ndarray, " 3"], *, roll_deg: float = 0.0
 ) -> Float[np.ndarray, "4 4"]:
-    """`T_world_camera` of an OpenCV camera at `eye` that has `target` in its middle and z up above it."""
+    """`T_world_camera` of an OpenCV camera at `eye` that looks at `target`, with world z upwards."""
     forward = (target - eye) / np.linalg.norm(target - eye)
     right = np.cross(forward, [0.0, 0.0, 1.0])
     right /= np.linalg.norm(right)
@@ -187,7 +185,7 @@ def _random_view(viewpoints: Viewpoints, placed: tuple[Placed, ...], rng: np.ran
     eye = target + rng.uniform(*viewpoints.distance_m) * direction
     focal = rng.uniform(*viewpoints.focal_px)
     width, height = viewpoints.width, viewpoints.height
-    # Real principal points lie some pixels off the middle.
+    # Real principal points lie some pixels off the image centre.
     cx = (width - 1) / 2 + rng.uniform(-0.02, 0.02) * width
     cy = (height - 1) / 2 + rng.uniform(-0.02, 0.02) * height
     K = np.array([[focal, 0, cx], [0, focal, cy], [0, 0, 1]])
@@ -198,7 +196,7 @@ def _random_view(viewpoints: Viewpoints, placed: tuple[Placed, ...], rng: np.ran
 
 
 def _is_cut(view: View, item: Placed) -> bool:
-    """Whether the border goes through the object, or it stands right before the camera."""
+    """Whether the image border cuts the object, or the object is too near to the camera."""
     T_camera_world = np.linalg.inv(view.T_world_camera)
     points = item.vertices_world @ T_camera_world[:3, :3].T + T_camera_world[:3, 3]
     if points[:, 2].min() < CLEARANCE_M:

@@ -1,20 +1,18 @@
-"""Procedural textures for what surrounds the objects: table tops, walls, clutter.
+"""Appearance of a rendered data set: light, exposure and depth sensor per view, and the surroundings.
 
-Looks: the light, the camera's exposure and the depth sensor of a data set, drawn anew for each view.
-
-What stands around the objects: table, floor, wall, and clutter that is in no list of objects.
+The surroundings are table, floor, walls, a backdrop and unlabelled clutter, with procedural textures.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import trimesh
 from jaxtyping import Float, UInt8
 from scipy.ndimage import zoom
 
+from crisp.synth.config import LookName
 from crisp.synth.render.scene import Exposure, Lamp, Light, Panel, linear_from_srgb
 from crisp.synth.render.sensor import DepthSensor
 from crisp.types import Mesh, ObjectModel, TexturedMesh
@@ -23,21 +21,21 @@ SIZE_PX = 512
 
 
 def random_texture(rng: np.random.Generator) -> UInt8[np.ndarray, "h w 3"]:
-    """One of wood, cloth, speckle, tiles, plain and cloudy, in colours drawn at random."""
+    """A random texture: wood, cloth, speckle, tiles, plain or cloudy, in random colours."""
     makers = (_wood, _cloth, _speckle, _tiles, _plain, _cloudy)
     image = makers[int(rng.integers(len(makers)))](rng)
     return (np.clip(image, 0, 1) * 255).round().astype(np.uint8)
 
 
 def noise(rng: np.random.Generator, *, cells: tuple[int, int], size_px: int = SIZE_PX) -> np.ndarray:
-    """Smooth noise in 0..1, (size_px, size_px); `cells` are its lumps along rows and columns."""
+    """Smooth value noise in 0..1, (size_px, size_px), on a lattice of `cells` along rows and columns."""
     coarse = rng.random((cells[0] + 1, cells[1] + 1))
     scale = [size_px / n for n in coarse.shape]
     return zoom(coarse, scale, order=1, mode="nearest", grid_mode=True)[:size_px, :size_px]
 
 
 def layered_noise(rng: np.random.Generator, *, coarsest: int = 3, layers: int = 5) -> np.ndarray:
-    """Noise of several sizes, each half as strong as the one before; in 0..1."""
+    """Fractal noise in 0..1: several octaves, each with half the amplitude of the one before."""
     total = sum(noise(rng, cells=(coarsest * 2**k, coarsest * 2**k)) * 0.5**k for k in range(layers)) / (
         2 - 0.5 ** (layers - 1)
     )
@@ -103,7 +101,6 @@ def _cloudy(rng: np.random.Generator) -> np.ndarray:
     return _mix(random_colour(rng, saturation=0.6), random_colour(rng, saturation=0.6), share)
 
 
-LookName = Literal["clean", "hard", "direct"]
 Range = tuple[float, float]
 
 
@@ -112,16 +109,16 @@ class Look:
     """Ranges from which a view's light and camera are drawn.
 
     Args:
-        samples: rays a pixel for path tracing; 0 renders direct light only, cheaply and smoothly.
-        bounces: of traced light.
+        samples: rays per pixel for path tracing; 0 renders direct light only, fast and without noise.
+        bounces: depth of the traced light paths.
         lamps: fewest and most.
         lamp_radius_m: small lamps cast hard shadows.
-        lamp_share: lamps' part of the light that falls on the table; the rest is from all round.
+        lamp_share: share of the table's irradiance that comes from lamps; the rest comes from all directions.
         tint: how far lamps and surroundings are from white, 0 to 1.
-        brightness: what the exposure aims at (`Exposure.brightness`).
+        brightness: target of the exposure (`Exposure.brightness`).
         balance: largest gain error of a channel.
         defocus_px, motion_px, read_noise, shot_noise: as in `Exposure`.
-        clutter: fewest and most things that are in no list of objects.
+        clutter: fewest and most unlabelled objects.
         sensor: depth camera; None gives exact depth.
     """
 
@@ -142,8 +139,8 @@ class Look:
 
 
 def look(name: LookName) -> Look:
-    """`clean`: mild direct light and exact depth. `hard`: what real captures add to that. `direct`: `hard`
-    without light that bounces, which takes more than half of the time."""
+    """`clean`: mild direct light and exact depth. `hard`: with the disturbances of real captures. `direct`:
+    `hard` without indirect light, which takes more than half of the time."""
     if name == "clean":
         return Look(
             samples=0,
@@ -175,7 +172,7 @@ def look(name: LookName) -> Look:
 
 
 def draw_light(look: Look, rng: np.random.Generator) -> Light:
-    """Lamps above the table and smooth surroundings, of such strengths that the table receives about 1."""
+    """Lamps above the table and smooth surroundings, scaled so that the table's irradiance is about 1."""
     share = rng.uniform(*look.lamp_share)
     count = int(rng.integers(look.lamps[0], look.lamps[1] + 1))
     parts = rng.dirichlet(np.full(count, 3.0)) * share
@@ -184,7 +181,7 @@ def draw_light(look: Look, rng: np.random.Generator) -> Light:
 
 
 def draw_exposure(look: Look, rng: np.random.Generator) -> Exposure:
-    """Brightness is drawn evenly in its logarithm, the rest evenly."""
+    """A random exposure: log-uniform brightness, the other values uniform."""
     low, high = np.log(look.brightness)
     angle, length = rng.uniform(0, np.pi), rng.uniform(*look.motion_px)
     return Exposure(
@@ -207,7 +204,7 @@ def _lamp(look: Look, irradiance: float, rng: np.random.Generator) -> Lamp:
     distance = min(rng.uniform(1.2, 2.2), 1.3 / np.cos(elevation))  # within the walls
     direction = [np.cos(azimuth) * np.cos(elevation), np.sin(azimuth) * np.cos(elevation), np.sin(elevation)]
     radius = rng.uniform(*look.lamp_radius_m)
-    # A ball of radiance L, radius r, at distance d gives what faces it the irradiance pi L (r / d)^2.
+    # A sphere of radiance L and radius r at distance d gives a surface that faces it pi L (r / d)^2.
     radiance = irradiance / (np.pi * (radius / distance) ** 2 * np.sin(elevation))
     return Lamp(distance * np.array(direction), radius, radiance * _tint(look.tint, rng))
 
@@ -215,7 +212,7 @@ def _lamp(look: Look, irradiance: float, rng: np.random.Generator) -> Lamp:
 def _surroundings(tint: float, rng: np.random.Generator) -> Float[np.ndarray, "h w 3"]:
     """A smooth map of mean radiance about 1, brighter above than below, (16, 32, 3)."""
     lumps = rng.uniform(0.4, 1.6, (4, 6, 1)) * (1 + tint * rng.uniform(-1, 1, (4, 6, 3)))
-    lumps = np.concatenate([lumps, lumps[:, :1]], axis=1)  # the map's two ends meet
+    lumps = np.concatenate([lumps, lumps[:, :1]], axis=1)  # the left and right ends of the map must match
     smooth = np.asarray(zoom(lumps, (4, 32 / 7, 1), order=1, mode="nearest"))
     height = np.linspace(1.3, 0.7, smooth.shape[0])[:, None, None]
     return np.maximum(smooth * height, 0.0).astype(np.float32)
@@ -229,7 +226,7 @@ def random_table(rng: np.random.Generator) -> tuple[Panel, ...]:
     half = (rng.uniform(0.7, 1.6), rng.uniform(0.7, 1.6))
     T_world_table = np.eye(4)
     T_world_table[:3, :3] = _turn_z(rng.uniform(0, 2 * np.pi))
-    repeat = rng.uniform(0.8, 2.2)  # repeats a metre: grain and stripes of a plausible size
+    repeat = rng.uniform(0.8, 2.2)  # repeats per metre: grain and stripes of plausible size
     T_world_floor = np.eye(4)
     T_world_floor[2, 3] = -rng.uniform(0.6, 0.9)
     roughness = 1.0 if rng.random() < 0.6 else rng.uniform(0.35, 0.8)
@@ -244,14 +241,14 @@ def random_table(rng: np.random.Generator) -> tuple[Panel, ...]:
 
 
 def random_walls(rng: np.random.Generator) -> tuple[Panel, ...]:
-    """One or two walls beside the table: more would keep the light of the surroundings out."""
+    """One or two walls beside the table; more would block the surroundings' light."""
     start = rng.uniform(0, 2 * np.pi)
     count = int(rng.integers(1, 3))
     return tuple(_wall(start + k * np.pi / 2 + rng.uniform(-0.2, 0.2), rng) for k in range(count))
 
 
 def random_backdrop(rng: np.random.Generator) -> Float[np.ndarray, "h w 3"]:
-    """What is seen beyond the walls: a texture, as if lit like the table (an irradiance of 1)."""
+    """The background beyond the walls: a texture with the table's illumination (irradiance 1)."""
     return linear_from_srgb(random_texture(rng)[::4, ::4] / 255.0) / np.pi
 
 
@@ -295,7 +292,7 @@ def _primitive(index: int, rng: np.random.Generator) -> ObjectModel:
 
 
 def _draped(solid: trimesh.Trimesh, rng: np.random.Generator) -> TexturedMesh:
-    """Each face takes its texture from the side that it faces most."""
+    """Box projection: each face takes its texture from the side that its normal is closest to."""
     corners = np.asarray(solid.triangles)
     side = np.abs(np.asarray(solid.face_normals)).argmax(axis=1)
     others = np.array([[1, 2], [0, 2], [0, 1]])[side]

@@ -1,10 +1,7 @@
-"""The renderer: Mitsuba 3 in its scalar variant, which needs neither LLVM nor a GPU.
+"""Scenes for Mitsuba 3: shapes, lights and cameras, conversion to Mitsuba, and exposure to 8-bit images.
 
-What a scene is made of, and what a view of it holds. World frame: z up, metres; cameras are OpenCV's.
-
-From linear radiance to an 8-bit picture: exposure, lens blur, noise, sRGB.
-
-Our records in Mitsuba's words: shapes, lights, sensors.
+World frame: z up, metres; cameras have OpenCV axes. Mitsuba's scalar variant needs neither LLVM nor a GPU.
+An image is made from linear radiance by exposure, lens blur, noise and the sRGB curve.
 """
 
 from __future__ import annotations
@@ -18,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from scipy.ndimage import convolve, gaussian_filter
 
-from crisp.errors import InputError
+from crisp.errors import InputError, needing
 from crisp.geometry.camera import Camera
 from crisp.shape.raster import ShadedMesh
 from crisp.types import ObjectModel
@@ -28,7 +25,8 @@ VARIANT = "scalar_rgb"
 
 def mitsuba() -> ModuleType:
     """The `mitsuba` module, ready for use (importing it takes a second, so callers do it late)."""
-    import mitsuba as mi
+    with needing("synth"):
+        import mitsuba as mi
 
     if mi.variant() != VARIANT:
         mi.set_variant(VARIANT)
@@ -37,7 +35,7 @@ def mitsuba() -> ModuleType:
 
 
 def limit_threads(count: int) -> None:
-    """Let this process render with `count` threads: with a process per core, one each."""
+    """Set the number of render threads of this process; use 1 with one process per core."""
     import drjit as dr
 
     mitsuba()
@@ -59,11 +57,11 @@ class Placed:
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """A textured rectangle (table, wall), seen from both sides.
+    """A textured, two-sided rectangle (table, wall).
 
     Args:
         T_world_panel: the rectangle is |x| <= half_size_m[0], |y| <= half_size_m[1], z = 0 in this frame.
-        repeats: how often the texture is repeated along x and y.
+        repeats: number of texture repetitions along x and y.
     """
 
     T_world_panel: Float[np.ndarray, "4 4"]
@@ -75,7 +73,7 @@ class Panel:
 
 @dataclass(frozen=True, eq=False)
 class Lamp:
-    """A glowing ball; `radiance` is linear RGB."""
+    """A spherical light; `radiance` is linear RGB."""
 
     centre_world: Float[np.ndarray, " 3"]
     radius_m: float
@@ -84,7 +82,7 @@ class Lamp:
 
 @dataclass(frozen=True, eq=False)
 class Light:
-    """All light of a picture: lamps, and surroundings as a latitude-longitude map of linear radiance."""
+    """All lights of a scene: lamps, and an environment map (latitude-longitude, linear radiance)."""
 
     lamps: tuple[Lamp, ...]
     surroundings: Float[np.ndarray, "h w 3"]
@@ -100,12 +98,12 @@ class View:
 
 @dataclass(frozen=True, eq=False)
 class Geometry:
-    """What a view shows, exact at pixel centres.
+    """Depth and masks of a view, exact at pixel centres.
 
     Args:
         depth_m: (H, W) float32 along the optical axis; 0 where nothing is hit.
-        masks: (N, H, W), each object's whole silhouette within the image.
-        visible: (N, H, W), its visible part.
+        masks: (N, H, W), each object's full silhouette within the image (amodal).
+        visible: (N, H, W), its visible part (modal).
     """
 
     depth_m: Float[np.ndarray, "h w"]
@@ -115,15 +113,15 @@ class Geometry:
 
 @dataclass(frozen=True, eq=False)
 class Exposure:
-    """How a camera takes the light in.
+    """Exposure, blur and noise of a camera.
 
     Args:
-        brightness: linear value that the metered brightness becomes (0.2 is well exposed).
+        brightness: linear value to which the metered brightness is exposed (0.2 is well exposed).
         balance: linear gain per channel.
-        defocus_px: standard deviation of the blur of a lens out of focus.
-        motion_px: (u, v) that the image moves while the shutter is open.
+        defocus_px: standard deviation of the defocus blur.
+        motion_px: (u, v) shift of the image while the shutter is open.
         read_noise: standard deviation, as a share of white.
-        shot_noise: standard deviation at white; it grows with the root of the light.
+        shot_noise: standard deviation at white; it grows with the square root of the light.
     """
 
     brightness: float = 0.2
@@ -141,14 +139,14 @@ def develop(
     *,
     metered: Bool[np.ndarray, "h w"] | None = None,
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """An sRGB picture of linear radiance.
+    """An sRGB image from linear radiance.
 
     Args:
-        metered: the pixels that the light meter looks at; all unless given. At least one must be on.
+        metered: mask of the pixels that the exposure is metered on, at least one; all by default.
     """
     measured = radiance.reshape(-1, 3) if metered is None else radiance[metered]
     image = radiance * (exposure.brightness / _metered(measured))
-    image = np.minimum(image * np.asarray(exposure.balance, dtype=np.float32), 4.0)  # wells are finite
+    image = np.minimum(image * np.asarray(exposure.balance, dtype=np.float32), 4.0)  # sensor saturation
     if exposure.defocus_px > 0:
         image = gaussian_filter(image, (exposure.defocus_px, exposure.defocus_px, 0))
     if max(map(abs, exposure.motion_px)) >= 1:
@@ -160,14 +158,14 @@ def develop(
 
 
 def _metered(radiance: Float[np.ndarray, "n 3"]) -> float:
-    """A light meter's reading, between the median and what it would be if the brightest parts were white:
-    a dark table must not burn out the white things on it."""
+    """The metered brightness: between the median and the value at which the brightest parts become white, so
+    that white objects on a dark table are not overexposed."""
     middle, bright = np.quantile(radiance.mean(axis=1), (0.5, 0.96))
     return max(float(np.sqrt(middle * 0.3 * bright)), 1e-6)
 
 
 def srgb_from_linear(linear: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
-    """IEC 61966-2-1's curve, both in 0..1."""
+    """The curve of IEC 61966-2-1; input and output in 0..1."""
     linear = np.maximum(linear, 1e-9)
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
 
@@ -178,11 +176,11 @@ def linear_from_srgb(srgb: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
 
 
 def without_speckle(image: Float[np.ndarray, "h w c"]) -> Float[np.ndarray, "h w c"]:
-    """3x3 median of each channel: removes the single bright pixels that few samples leave."""
+    """3x3 median per channel: removes single bright pixels (fireflies) that few samples leave."""
     padded = np.pad(image, ((1, 1), (1, 1), (0, 0)), mode="edge")
     height, width = image.shape[:2]
     p = [padded[dy : dy + height, dx : dx + width] for dy in range(3) for dx in range(3)]
-    # The least number of exchanges that bring the median of nine to the middle (Paeth, Graphics Gems, 1990).
+    # The smallest exchange network for the median of nine values (Paeth, Graphics Gems, 1990).
     for a, b in _EXCHANGES:
         p[a], p[b] = np.minimum(p[a], p[b]), np.maximum(p[a], p[b])
     return p[4]
@@ -207,7 +205,7 @@ Window = tuple[int, int, int, int]
 GREY = 0.5
 NEAR_M = 0.01
 FAR_M = 100.0
-_MITSUBA_FROM_OPENCV = np.diag([-1.0, -1.0, 1.0, 1.0])  # its cameras look along z with x left and y up
+_MITSUBA_FROM_OPENCV = np.diag([-1.0, -1.0, 1.0, 1.0])  # Mitsuba's cameras look along z with x left and y up
 
 
 def object_shape(placed: Placed, shaded: ShadedMesh, finish: Finish) -> Any:
@@ -243,7 +241,7 @@ def _finished(
     finish: Finish,
     repeats: tuple[float, float] = (1.0, 1.0),
 ) -> tuple[str, dict[str, Any]]:
-    """A material, or for "glowing" a light, that is given to a shape: its key and its description."""
+    """The Mitsuba plugin for a shape's material, or for its light if "glowing": key and dictionary."""
     mi = mitsuba()
     colour: dict[str, Any] = {"type": "rgb", "value": GREY}
     if finish != "grey":
@@ -271,7 +269,9 @@ def panel_shape(panel: Panel, finish: Finish) -> Any:
 
 def map_entry(radiance: Float[np.ndarray, "h w 3"]) -> dict[str, Any]:
     mi = mitsuba()
-    turn = np.array([[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]])  # its maps have y up
+    turn = np.array(
+        [[1.0, 0, 0, 0], [0, 0, -1, 0], [0, 1, 0, 0], [0, 0, 0, 1]]
+    )  # Mitsuba's environment maps have y up
     bitmap = mi.Bitmap(np.ascontiguousarray(radiance, dtype=np.float32))
     return {"type": "envmap", "bitmap": bitmap, "to_world": mi.ScalarTransform4f(turn)}
 
@@ -301,7 +301,9 @@ def sensor(view: View, *, sampler: dict[str, Any], window: Window | None = None)
         "height": height,
         "pixel_format": "rgb",
         "component_format": "float32",
-        "rfilter": {"type": "box"},  # no sum over neighbouring blocks, so no dependence on their order
+        "rfilter": {
+            "type": "box"
+        },  # no sum over neighbouring blocks, so the result does not depend on their order
     }
     if window is not None:
         left, top, right, bottom = window
@@ -312,7 +314,7 @@ def sensor(view: View, *, sampler: dict[str, Any], window: Window | None = None)
             "type": "perspective",
             "fov_axis": "x",
             "fov": float(np.degrees(2 * np.arctan(width / (2 * K[0, 0])))),
-            # The film's edge, not its first pixel centre, is at 0: half a pixel to ours.
+            # Mitsuba puts 0 at the film's border, we at the first pixel centre: half a pixel apart.
             "principal_point_offset_x": float(0.5 - (K[0, 2] + 0.5) / width),
             "principal_point_offset_y": float(0.5 - (K[1, 2] + 0.5) / height),
             "to_world": mi.ScalarTransform4f(view.T_world_camera @ _MITSUBA_FROM_OPENCV),

@@ -1,7 +1,4 @@
-"""Smooths light that was sampled with few rays, along surfaces and not across their edges.
-
-What a structured-light depth camera makes of exact depth.
-"""
+"""Two image-space models: an edge-aware denoiser for sparsely sampled light, and a depth camera's errors."""
 
 from __future__ import annotations
 
@@ -25,8 +22,9 @@ def smooth_light(
 ) -> Float[np.ndarray, "h w 3"]:
     """Edge-avoiding wavelets (Dammertz et al., HPG 2010): binomial 3x3 means at growing steps.
 
-    A neighbour counts as far as its depth continues the pixel's slope, it faces the same way, and is not far
-    brighter or darker. Surfaces are taken from exact depth; light from nothing (depth 0) stays as it is.
+    A neighbour's weight falls with its depth's deviation from the pixel's tangent plane, with the angle
+    between their normals, and with their difference in brightness. Surfaces come from exact depth; pixels
+    without a surface (depth 0) are not changed.
     """
     depth = np.asarray(depth_m, dtype=np.float32)
     slopes = _slope(depth, axis=0), _slope(depth, axis=1)
@@ -53,14 +51,14 @@ def smooth_light(
                 mean += weight * channel[there]
             weights += weight
         channels = np.where((depth > 0) & (weights > 1e-9), total / np.maximum(weights, 1e-9), channels)
-        trust.fill(1.0)  # edges have now taken their light from inside the surface
+        trust.fill(1.0)  # edge pixels have now taken their light from inside the surface
     return np.moveaxis(channels, 0, 2)
 
 
 def _trust(
     depth: Float[np.ndarray, "h w"], slopes: tuple[np.ndarray, np.ndarray]
 ) -> Float[np.ndarray, "h w"]:
-    """Next to nothing at edges, where a pixel's one ray of light may have met the other surface."""
+    """A pixel's weight: almost 0 at edges, where its few rays may have hit the other surface."""
     around = _padded(depth[None])[0]
     smooth = np.ones(depth.shape, dtype=bool)
     for dy, dx in NEIGHBOURS:
@@ -70,7 +68,7 @@ def _trust(
 
 
 def _slope(depth: Float[np.ndarray, "h w"], *, axis: int) -> Float[np.ndarray, "h w"]:
-    """Change of depth to the next pixel: the smaller of the two one-sided ones, so as not to span edges."""
+    """Depth gradient per pixel: the smaller of the two one-sided differences, which does not span edges."""
     step = np.diff(depth, axis=axis)
     last, first = step.take([-1], axis=axis), step.take([0], axis=axis)
     forward, backward = np.concatenate([step, last], axis), np.concatenate([first, step], axis)
@@ -80,7 +78,7 @@ def _slope(depth: Float[np.ndarray, "h w"], *, axis: int) -> Float[np.ndarray, "
 def _normals(
     depth: Float[np.ndarray, "h w"], slopes: tuple[np.ndarray, np.ndarray], camera: Camera
 ) -> Float[np.ndarray, "3 h w"]:
-    """Of a surface z(u, v) seen through K: (fx z_u, fy z_v, -(z + (u - cx) z_u + (v - cy) z_v)) made unit."""
+    """Unit normals of a surface z(u, v): (fx z_u, fy z_v, -(z + (u - cx) z_u + (v - cy) z_v)) normalised."""
     K = camera.K.astype(np.float32)
     u = np.arange(camera.width, dtype=np.float32) - K[0, 2]
     v = (np.arange(camera.height, dtype=np.float32) - K[1, 2])[:, None]
@@ -94,7 +92,7 @@ def _padded(channels: Float[np.ndarray, "c h w"]) -> Float[np.ndarray, "c a b"]:
 
 
 def _window(shape: tuple[int, ...], dy: int, dx: int) -> tuple[slice, slice]:
-    """Where, in a padded image, the pixels at this offset from each pixel are."""
+    """Slices of a padded image that hold, for each pixel, the pixel at this offset."""
     return (
         slice(MARGIN_PX + dy, MARGIN_PX + dy + shape[0]),
         slice(MARGIN_PX + dx, MARGIN_PX + dx + shape[1]),
@@ -115,7 +113,7 @@ def _box_mean(padded: Float[np.ndarray, "a b"]) -> Float[np.ndarray, "h w"]:
 
 @dataclass(frozen=True)
 class DepthSensor:
-    """A model of Kinect-like cameras.
+    """A model of structured-light depth cameras like the first Kinect.
 
     Axial and lateral noise follow Nguyen, Izadi and Lovell, "Modeling Kinect sensor noise for improved 3D
     reconstruction and tracking" (3DIMPVT 2012): sigma_z = 1.2 mm + 1.9 mm (z - 0.4 m)^2 / m^2, and about
@@ -123,13 +121,13 @@ class DepthSensor:
 
     Args:
         noise_m, noise_per_m: sigma_z = noise_m + noise_per_m (z - 0.4)^2.
-        lateral_px: standard deviation of the sideways wobble, which frays edges.
+        lateral_px: standard deviation of the lateral noise, which makes edges ragged.
         disparity_step_px: depth is quantised as disparity (1/8 px in the first Kinect).
         baseline_m: between projector and camera.
-        grazing_deg: surfaces seen at less than this angle give no value.
+        grazing_deg: surfaces at a smaller angle to the ray give no value.
         edge_m: depth jumps larger than this are edges.
-        edge_hole_share: share of edge pixels without value; others there may mix both sides.
-        edge_mix_share: share of edge pixels whose value lies between the two sides.
+        edge_hole_share: share of edge pixels without a value.
+        edge_mix_share: share of edge pixels whose value lies between the two sides (mixed pixels).
         blob_share: share of the image lost in random blobs.
     """
 
@@ -147,14 +145,14 @@ class DepthSensor:
     def measure(
         self, depth_m: Float[np.ndarray, "h w"], camera: Camera, rng: np.random.Generator
     ) -> Float[np.ndarray, "h w"]:
-        """A measured depth map of an exact one, float32 metres; 0 = no value, in both."""
+        """Simulate the measurement of an exact depth map; float32 metres, 0 = no value, in both."""
         seen = np.asarray(depth_m, dtype=np.float64)
         lost = (seen <= 0) | self._grazing(seen, camera)
         edges = self._edges(seen)
         measured = self._wobble(seen, rng)
         measured = self._bleed(measured, edges, rng)
         sigma = self.noise_m + self.noise_per_m * (measured - 0.4) ** 2
-        # Neighbours share their correlation window, so the noise is not white.
+        # Correlation windows of neighbouring pixels overlap, so the noise is not white.
         grain = gaussian_filter(rng.standard_normal(seen.shape), 0.7)
         measured = measured + sigma * grain / grain.std()
         measured = self._quantise(measured, focal_px=float(camera.K[0, 0]))
@@ -169,22 +167,22 @@ class DepthSensor:
         normals = np.cross(along_u, along_v)
         length = np.linalg.norm(normals, axis=-1) * np.linalg.norm(rays, axis=-1)
         sine = np.abs((normals * rays).sum(-1)) / np.maximum(length, 1e-30)
-        # At an edge the difference spans two surfaces and says nothing of either's slope.
+        # At an edge the difference spans two surfaces and is the slope of neither.
         smooth = ~binary_dilation(self._edges(depth_m), np.ones((3, 3)))
         return smooth & (sine < np.sin(np.radians(self.grazing_deg)))
 
     def _edges(self, depth_m: Float[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
-        # A steep but smooth surface is no edge. Planes are linear in inverse depth: their bend is 0.
+        # A steep but smooth surface is not an edge. Planes are linear in inverse depth (second difference 0).
         jump = maximum_filter(depth_m, 3) - minimum_filter(depth_m, 3)
         inverse = np.where(depth_m > 0, 1 / np.maximum(depth_m, 1e-3), 0.0)
         bends = [inverse - 0.5 * (np.roll(inverse, 1, axis) + np.roll(inverse, -1, axis)) for axis in (0, 1)]
-        for axis, bend in enumerate(bends):  # beyond the image's border nothing is known
+        for axis, bend in enumerate(bends):  # nothing is known beyond the image border
             bend[(slice(None),) * axis + ([0, -1],)] = 0
         bent = np.maximum(*map(np.abs, bends)) * depth_m**2
         return (jump > self.edge_m) & (maximum_filter(bent, 3) > 0.25 * self.edge_m)
 
     def _wobble(self, depth_m: Float[np.ndarray, "h w"], rng: np.random.Generator) -> np.ndarray:
-        """Each pixel takes a neighbour's depth: this frays edges, and leaves planes facing the camera."""
+        """Each pixel takes a random neighbour's depth: edges fray, fronto-parallel planes stay flat."""
         grid = np.indices(depth_m.shape).astype(np.float64)
         shift = gaussian_filter(rng.standard_normal(grid.shape), (0, 1.0, 1.0))
         grid += self.lateral_px * shift / shift.std()

@@ -1,4 +1,4 @@
-"""Pictures of one satellite in space: a hard sun, light from the earth, black sky or the earth behind."""
+"""Images of one satellite in space: sunlight, earthlight, black sky or the earth in the background."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from crisp.synth.render.scene import Exposure, Lamp, Light, Placed, View, develo
 from crisp.synth.render.tabletop import Picture, SeenObject, TableScene
 from crisp.types import ObjectModel
 
-SUN_DISTANCE_M, SUN_RADIUS_M = 40.0, 0.2  # half the sun's own 0.5 degrees across
+SUN_DISTANCE_M, SUN_RADIUS_M = 40.0, 0.2  # half of the sun's angular diameter of 0.5 degrees
 SUN_FROM_CAMERA_DEG = (10.0, 100.0)
 EARTHSHINE = (0.02, 0.12)
-EARTH_HALF_DEG = 62.0  # as wide as it is seen from 800 km
+EARTH_HALF_DEG = 62.0  # the earth's angular radius from 800 km
 SKY_PX = (512, 1024)
 FILL = (0.45, 0.9)
 OFF_CENTRE = 0.12
 
 
 def space_pictures(model: ObjectModel, *, views: int, camera: Camera, seed: int) -> Iterator[Picture]:
-    """`views` pictures from all sides; everything random follows from `seed`.
+    """`views` images from all sides, reproducible from `seed`.
 
     Args:
         camera: square pixels.
@@ -45,7 +45,7 @@ def space_pictures(model: ObjectModel, *, views: int, camera: Camera, seed: int)
 
 
 def _sphere(model: ObjectModel) -> tuple[Float[np.ndarray, " 3"], float]:
-    """The box's centre, and how far the mesh reaches from it."""
+    """The bounding box's centre, and the mesh's largest distance from it."""
     vertices = np.asarray(model.mesh.vertices, dtype=np.float64)
     centre = (vertices.min(axis=0) + vertices.max(axis=0)) / 2
     return centre, float(np.linalg.norm(vertices - centre, axis=1).max())
@@ -57,7 +57,7 @@ def _direction(rng: np.random.Generator) -> Float[np.ndarray, " 3"]:
 
 
 def _view(camera: Camera, centre: Float[np.ndarray, " 3"], reach: float, rng: np.random.Generator) -> View:
-    """Any attitude, as far away as makes the satellite's sphere fill a share of the picture."""
+    """A random attitude, at a distance where the bounding sphere fills a random share of the image."""
     half_px = min(camera.width, camera.height) / 2
     sine = rng.uniform(*FILL) * half_px / np.hypot(half_px, camera.K[0, 0])
     distance = reach / sine
@@ -69,7 +69,7 @@ def _view(camera: Camera, centre: Float[np.ndarray, " 3"], reach: float, rng: np
 
 
 def _light(view: View, earth: Float[np.ndarray, " 3"], rng: np.random.Generator) -> Light:
-    """The sun stands anywhere but behind the satellite, seen from the camera."""
+    """The sun is in any direction except behind the satellite as seen from the camera."""
     backwards = -view.T_world_camera[:3, 2]
     angle = np.radians(rng.uniform(*SUN_FROM_CAMERA_DEG))
     across = np.cross(backwards, _direction(rng))
@@ -92,7 +92,7 @@ def _exposure(rng: np.random.Generator) -> Exposure:
 
 
 def _sky_rays(size: tuple[int, int]) -> Float[np.ndarray, "h w 3"]:
-    """Directions of a map's pixels: latitude from the top (z up) down, and longitude."""
+    """Directions of an environment map's pixels: latitude from the top (z up) downwards, and longitude."""
     height, width = size
     polar = (np.arange(height) + 0.5) / height * np.pi
     longitude = (0.5 - (np.arange(width) + 0.5) / width) * 2 * np.pi
@@ -106,11 +106,11 @@ def _on_earth(rays: Float[np.ndarray, "h w 3"], earth: Float[np.ndarray, " 3"]) 
 
 
 def _sky(earth: Float[np.ndarray, " 3"], rng: np.random.Generator) -> Float[np.ndarray, "h w 3"]:
-    """Linear radiance behind the satellite: black, and on one side seas under clouds."""
+    """Linear radiance behind the satellite: black, and in some directions the earth, sea under clouds."""
     rays = _sky_rays(SKY_PX)
     across = np.cross(earth, _direction(rng))
     across /= np.linalg.norm(across)
-    # Seen from above, so that no pole of the map shows in the clouds.
+    # An orthographic projection: no pole of the map is visible in the clouds.
     place = np.stack([rays @ across, rays @ np.cross(earth, across)])
     row, column = np.clip((place + 1) / 2 * 511, 0, 511).astype(int)
     clouds = np.clip(2.2 * layered_noise(rng, coarsest=9)[row, column] - 0.8, 0, 1)[..., None]

@@ -1,8 +1,6 @@
-"""What a camera sees of a scene: colour from Mitsuba, depth and masks from one centred ray a pixel.
+"""Render tabletop scenes from a seed: colour from Mitsuba, depth and masks from one ray per pixel centre.
 
-A camera whose pixels are not square, for a renderer that knows only square ones.
-
-Pictures of objects on a table: draws a whole scene from one seed, and renders it view by view.
+Mitsuba has square pixels only; `with_square_pixels` stretches the scene for cameras with fx != fy.
 """
 
 from __future__ import annotations
@@ -49,14 +47,14 @@ from crisp.synth.render.scene import (
 from crisp.synth.render.sensor import smooth_light
 from crisp.types import ObjectModel
 
-SHEEN = 0.03  # lets highlights show on black things
+SHEEN = 0.03  # so that highlights are visible on black objects
 
 
 class TableScene:
-    """Objects and panels, built once and seen by many views under many lights.
+    """Objects and panels, built once and rendered for several cameras and lights.
 
     Args:
-        objects: the geometry's masks follow their order.
+        objects: in the order of the geometry's masks.
         panels: table, walls.
         backdrop: linear radiance behind all panels, latitude and longitude, for `direct`; black where None.
     """
@@ -76,7 +74,7 @@ class TableScene:
     def traced(
         self, view: View, light: Light, *, samples: int, bounces: int, seed: int
     ) -> Float[np.ndarray, "h w 3"]:
-        """Linear radiance by path tracing, float32; 1 bounce is light that comes straight from a lamp."""
+        """Linear radiance by path tracing, float32; 1 bounce is direct light."""
         scene = self._scene("painted", light_entries(light))
         integrator = {"type": "path", "max_depth": bounces + 1, "rr_depth": 100}
         return _render(scene, view, integrator=integrator, samples=samples, seed=seed)
@@ -84,10 +82,10 @@ class TableScene:
     def direct(
         self, view: View, light: Light, geometry: Geometry, *, seed: int
     ) -> Float[np.ndarray, "h w 3"]:
-        """Linear radiance under direct light, float32: colours times light, each rendered for itself.
+        """Linear radiance under direct light, float32: albedo times irradiance, each rendered separately.
 
-        Light alone, on grey surfaces, can be smoothed without blurring what is printed on them, so one
-        pixel needs few rays. Highlights take some of the surface's colour: the price of it.
+        Irradiance on grey surfaces can be smoothed without blurring textures, so a pixel needs few rays. The
+        price is that highlights take on some of the surface's colour.
         """
         colours = _render(
             self._glowing, view, integrator={"type": "path", "max_depth": 1}, samples=3, seed=seed
@@ -125,8 +123,9 @@ class TableScene:
         return [mitsuba().load_dict({"type": "scene", "shape": shape}) for shape in shapes]
 
     def geometry(self, view: View) -> Geometry:
-        """Depth and masks. Each object is traced alone in its own window, panels are solved on paper:
-        this is exact, gives hidden parts as well, and costs a tenth of Mitsuba's own record of hits."""
+        """Depth and masks. Each object is ray traced alone in its image window, panels are intersected in
+        closed form. This is exact, includes occluded parts, and takes a tenth of the time of Mitsuba's own
+        hit records."""
         height, width = view.camera.height, view.camera.width
         rays = view.camera.rays()
         secant = np.linalg.norm(rays, axis=-1)
@@ -136,7 +135,7 @@ class TableScene:
             if window is not None:
                 left, top, right, bottom = window
                 distance = self._distance(view, alone, window)
-                # Distances run along the ray from the near plane on.
+                # Mitsuba measures distances along the ray, from the near plane.
                 here = distance / secant[top:bottom, left:right] + NEAR_M
                 depth[top:bottom, left:right] = np.where(distance > 0, here, np.inf)
         background = np.full((height, width), np.inf)
@@ -151,7 +150,7 @@ class TableScene:
         )
 
     def _distance(self, view: View, alone: Any, window: Window) -> Float[np.ndarray, "h w"]:
-        # Without jitter, the one stratified sample of a pixel is its centre.
+        # Without jitter, a pixel's single stratified sample is at its centre.
         sampler = {"type": "stratified", "sample_count": 1, "jitter": False}
         window_sensor = sensor(view, sampler=sampler, window=window)
         image = mitsuba().render(alone, sensor=window_sensor, integrator=self._depth, spp=1)
@@ -175,7 +174,7 @@ def _window(view: View, vertices_world: Float[np.ndarray, "v 3"]) -> Window | No
     points = vertices_world @ T_camera_world[:3, :3].T + T_camera_world[:3, 3]
     if points[:, 2].max() <= NEAR_M:
         return None
-    if points[:, 2].min() <= NEAR_M:  # reaches behind the camera: it may be anywhere
+    if points[:, 2].min() <= NEAR_M:  # reaches behind the camera, so it may project anywhere
         return 0, 0, camera.width, camera.height
     pixels = camera.project(points)
     left, top = np.maximum(np.floor(pixels.min(axis=0)).astype(int), 0)
@@ -198,10 +197,10 @@ def _panel_depth(
 
 
 def with_square_pixels(scene: TableScene, view: View) -> tuple[TableScene, View]:
-    """A scene and a view with fx = fy that give the same picture; what was handed in where fx = fy there.
+    """A scene and a view with fx = fy that give the same image; the arguments themselves where fx = fy.
 
-    v = fy y / z + cy is the same as fx (y fy / fx) / z + cy: all things are stretched along the camera's y,
-    by 0.14 % in NOCS. Depth and silhouettes stay exact; light falls as it would on the stretched things.
+    v = fy y / z + cy equals fx (y fy / fx) / z + cy, so the scene is stretched along the camera's y axis, by
+    0.14 % in NOCS. Depth and silhouettes stay exact; shading is that of the stretched scene.
     """
     K = view.camera.K
     if K[0, 0] == K[1, 1]:
@@ -218,12 +217,12 @@ def with_square_pixels(scene: TableScene, view: View) -> tuple[TableScene, View]
 
 @dataclass(frozen=True, eq=False)
 class SeenObject:
-    """An object in a picture.
+    """An object in an image.
 
     Args:
-        index: its place in the list of models that was handed in.
-        mask: (H, W), the whole silhouette within the image.
-        mask_visible: (H, W), the visible part.
+        index: of its model in the list of models.
+        mask: (H, W), the full silhouette within the image (amodal).
+        mask_visible: (H, W), the visible part (modal).
     """
 
     index: int
@@ -234,10 +233,10 @@ class SeenObject:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One rendered view with its truth; depth in metres, 0 = no value.
+    """One rendered view with its ground truth; depth in metres, 0 = no value.
 
     Args:
-        T_world_camera: (4, 4), where the camera stands; z up, the table at z = 0.
+        T_world_camera: (4, 4), the camera's pose; world z up, the table at z = 0.
     """
 
     rgb: UInt8[np.ndarray, "h w 3"]
@@ -257,10 +256,10 @@ def pictures(
     spacing: Spacing | None = None,
     resting: Resting | None = None,
 ) -> Iterator[Picture]:
-    """`views` pictures of one table with all `models` on it.
+    """`views` images of one table with all `models` on it, reproducible from `seed`.
 
-    Everything random follows from `seed`. Placing and cameras have a stream of their own, so that two
-    looks of one seed show the same objects in the same poses.
+    Placement and cameras have their own random stream, so that two looks of one seed show the same objects in
+    the same poses.
     """
     layout, surroundings, appearance = (np.random.default_rng((seed, stream)) for stream in range(3))
     wanted = arrange(models, spacing=spacing or Spacing(), rng=layout, resting=resting)
@@ -290,7 +289,7 @@ def pictures(
 
 
 def _seen(scene: TableScene, view: View, geometry: Geometry, *, count: int) -> tuple[SeenObject, ...]:
-    """The first `count` objects of the scene that lie at least partly within the image."""
+    """Those of the scene's first `count` objects that are at least partly within the image."""
     T_camera_world = np.linalg.inv(view.T_world_camera)
     return tuple(
         SeenObject(

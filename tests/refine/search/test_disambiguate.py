@@ -1,4 +1,4 @@
-"""Of the ways round that fit, the one that the coordinates speak for; none that fits clearly worse."""
+"""Of the orientations that fit, the one that the coordinates agree with; none that fits clearly worse."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from crisp.geometry import pose
 from crisp.geometry.points import thinned
 from crisp.refine.problem import Observation, State, Truncated, object_points, objective
 from crisp.refine.search.candidates import RESOLUTION_M, cube_turns
-from crisp.refine.search.disambiguate import WayRound
+from crisp.refine.search.disambiguate import Disambiguation
 from crisp.shape.sdf import AnalyticBox, AnalyticEllipsoid
 
 BOX = AnalyticBox()
@@ -29,22 +29,22 @@ def apart_deg(A: Tensor, B: Tensor) -> float:
     return float(np.degrees(turn.magnitude()))
 
 
-def seen_and_said(meant: list[Tensor]) -> tuple[Observation, Tensor]:
+def measured_and_predicted(meant: list[Tensor]) -> tuple[Observation, Tensor]:
     """What was measured of some boxes, and the network's coordinates: some 3 mm off what it means."""
     observation = SEEN.take(torch.zeros(len(meant), dtype=torch.long))
     said = object_points(torch.stack(meant), observation)
     return observation, said + 0.003 * torch.randn(said.shape, generator=torch.Generator().manual_seed(2))
 
 
-def chosen(found: list[Tensor], meant: list[Tensor], choice: WayRound | None = None) -> Tensor:
+def chosen(found: list[Tensor], meant: list[Tensor], choice: Disambiguation | None = None) -> Tensor:
     """Of boxes found in some poses, while the network meant others."""
-    observation, said = seen_and_said(meant)
+    observation, said = measured_and_predicted(meant)
     state = State(said, torch.stack(found), CODE.expand(len(found), -1))
-    return (choice or WayRound())(BOX, observation, state, T_registered=torch.stack(meant))
+    return (choice or Disambiguation())(BOX, observation, state, T_registered=torch.stack(meant))
 
 
 @pytest.mark.parametrize("half_turn", [(180, 0, 0), (0, 180, 0), (0, 0, 180)])
-def test_a_box_that_fits_the_other_way_round_is_turned_to_what_the_network_meant(
+def test_a_box_that_fits_turned_by_half_is_turned_to_what_the_network_meant(
     half_turn: tuple[float, float, float],
 ) -> None:
     meant = TRUE @ turned((6, -4, 5))  # it is somewhat wrong, and in the right half
@@ -64,7 +64,7 @@ def test_a_quarter_turn_fits_worse_and_is_not_taken_though_the_network_means_it(
     T = chosen([TRUE], [TRUE @ turned((0, 0, 90))])
     halves = [TRUE, *(TRUE @ turned(half) for half in ((180, 0, 0), (0, 180, 0), (0, 0, 180)))]
     assert min(apart_deg(T[0], half) for half in halves) < 0.5
-    free = chosen([TRUE], [TRUE @ turned((0, 0, 90))], WayRound(weight=10.0, finalists=48))
+    free = chosen([TRUE], [TRUE @ turned((0, 0, 90))], Disambiguation(weight=10.0, finalists=48))
     assert apart_deg(free[0], TRUE @ turned((0, 0, 90))) < 30, "only its fit speaks against it"
 
 
@@ -79,14 +79,14 @@ def test_the_free_turn_of_a_round_shape_is_the_networks() -> None:
     )
     meant = TRUE @ turned((0, 0, 130))
     said = object_points(meant[None], observation)
-    found = WayRound()(body, observation, State(said, TRUE[None], code), T_registered=meant[None])
+    found = Disambiguation()(body, observation, State(said, TRUE[None], code), T_registered=meant[None])
     assert apart_deg(found[0], meant) < 1
 
 
 def test_it_chooses_as_a_plain_loop_over_all_candidates_does() -> None:
     """One candidate after the other, with nothing left out."""
     found, meant = TRUE @ turned((0, 180, 0)), TRUE @ turned((-8, 3, 12))
-    choice = WayRound(finalists=48)
+    choice = Disambiguation(finalists=48)
     moved = meant.clone()
     moved[:3, 3] = found[:3, 3]
     few = Observation(*thinned(SEEN.points_camera, SEEN.valid, choice.points))
@@ -110,21 +110,21 @@ def test_an_object_does_not_depend_on_its_neighbours() -> None:
     found = [TRUE @ turned((0, 180, 0)), TRUE, TRUE @ turned((180, 0, 0))]
     meant = [TRUE @ turned((4, 4, 4)), TRUE @ turned((0, 0, 170)), TRUE @ turned((175, 0, 0))]
     together = chosen(found, meant)
-    _, said = seen_and_said(meant)
+    _, said = measured_and_predicted(meant)
     for i in range(3):
         state = State(said[i : i + 1], found[i][None], CODE[None])
-        alone = WayRound()(BOX, SEEN, state, T_registered=meant[i][None])
+        alone = Disambiguation()(BOX, SEEN, state, T_registered=meant[i][None])
         assert torch.allclose(alone[0], together[i], atol=1e-6)
 
 
 def test_an_object_without_points_stays_as_it_is() -> None:
     nothing = Observation(SEEN.points_camera, torch.zeros_like(SEEN.valid))
     state = State(SEEN.points_camera, TRUE[None], CODE[None])
-    T = WayRound()(BOX, nothing, state, T_registered=TRUE[None] @ turned((0, 180, 0)))
+    T = Disambiguation()(BOX, nothing, state, T_registered=TRUE[None] @ turned((0, 180, 0)))
     assert torch.equal(T[0], TRUE)
 
 
 @pytest.mark.parametrize("change", [{"weight": -0.1}, {"points": 0}, {"finalists": 0}, {"weight": np.nan}])
 def test_senseless_settings_are_refused(change: dict[str, float]) -> None:
     with pytest.raises(InputError):
-        WayRound(**change)  # type: ignore[arg-type]
+        Disambiguation(**change)  # type: ignore[arg-type]

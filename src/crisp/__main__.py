@@ -1,0 +1,5 @@
+"""`python -m crisp` is `crisp`."""
+
+from crisp.cli import main
+
+main()
