@@ -1,1 +1,1 @@
-"""Timings against plain twins; each module writes its evidence to `benchmarks/results`."""
+"""Timings against simple reference implementations; their evidence is in `benchmarks/results`."""

@@ -1,7 +1,8 @@
-"""What adapting costs beside estimating, and that a long stream needs no more memory than a short one.
+"""The cost of adapting against estimating, and the memory of a long stream.
 
-Both parts in one run on one thread: frames of a hard scene estimated without meshes and adapted to, in turn;
-then 2000 frames of one object through the adapter with a light corrector, and the memory of the process.
+Both parts run on one thread. First, frames of a hard scene are alternately estimated without meshes and
+adapted to. Then 2000 frames of one object pass through the adapter with a light corrector, and memory is
+measured.
 
     python -m benchmarks.adapt_cost [--quick]
 """
@@ -90,7 +91,7 @@ def main() -> None:
 
 
 def both(model: Model, frames: list[tuple[Frame, list[Detection]]], count: int) -> dict[str, np.ndarray]:
-    """Seconds of each frame, both ways in turn; guard checks and steps are adapting's."""
+    """Seconds per frame, alternately estimating and adapting; guard checks and steps count for adapting."""
     recipe = load_adapt_recipe("default")
     guard = replace(recipe.guard, least=1, check_every=25)
     adapter = Adapter(model, replace(recipe, guard=guard))

@@ -1,7 +1,7 @@
 """Cost of correcting and certifying against the network's forward pass, on the objects of a rendered scene.
 
-N = 1000 points an object are corrected on, K = 24 known shapes can be mixed, and the certificate looks at
-all pixels of each mask. All is measured in one run, in turn.
+The corrector uses N = 1000 points per object and K = 24 known shapes, and the certificate all pixels of each
+mask. All stages are measured alternately in one run.
 
     python -m benchmarks.correct_cost [--quick]
 """

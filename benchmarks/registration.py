@@ -2,9 +2,8 @@
 
     python -m benchmarks.registration [--quick]
 
-All find the best draw by its truncated residuals and refit it with the same weights, on one thread. One loop
-calls the library's function for one object; the other is written in NumPy by hand, without a tensor library's
-cost per call.
+All select the best draw by truncated residuals and refit it with the same weights, on one thread. One loop
+calls the library's function per object; the other is plain NumPy, without a tensor library's cost per call.
 """
 
 from __future__ import annotations
@@ -62,7 +61,7 @@ def numpy_fit(z: np.ndarray, x: np.ndarray, w: np.ndarray) -> Arrays:
 def register_by_loops(
     pnc: Tensor, points_camera: Tensor, valid: Tensor, config: RegistrationConfig, *, fit: Fit
 ) -> np.ndarray:
-    """`register` as one would write it first: for each object, for each draw. Returns T_camera_object."""
+    """`register` as nested loops over objects and draws. Returns T_camera_object."""
     draws, (subset, _) = draw_samples(valid, config).numpy(), scoring_subset(valid, config.scoring_points)
     poses = []
     for b in range(len(pnc)):
@@ -97,7 +96,7 @@ def _refit(
 
 
 def seconds_each(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
-    """Time the runs in turn, so that other work on the machine meets all of them alike."""
+    """Time the runs alternately, so that other work on the machine affects all of them alike."""
     taken: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(repeats):
         for name, run in runs.items():

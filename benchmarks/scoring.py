@@ -1,10 +1,9 @@
-"""Scoring: how long 10,000 predictions take, and NOCS' mAP of all pairs at once against the plain loops.
+"""Scoring: the time for 10,000 predictions, and NOCS's mAP with batched pairs against plain loops.
 
     python -m benchmarks.scoring [--quick]
 
-Scoring is timed on two smaller numbers of objects, each protocol in a run of its own, and stated for 10,000
-by the line through both. The loops over frames, pairs, turns and thresholds are those that the tests compare
-with.
+Scoring is timed on two smaller numbers of objects, each protocol in a separate run, and extrapolated
+linearly to 10,000. The plain loops over frames, pairs, rotations and thresholds are those of the tests.
 """
 
 from __future__ import annotations

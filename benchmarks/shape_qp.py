@@ -1,4 +1,4 @@
-"""The quadratic programme of the shape step: as good as Clarabel's answer, and what it costs.
+"""The quadratic programme of the shape step: its accuracy against Clarabel, and its speed.
 
     python -m benchmarks.shape_qp [--quick]
 
@@ -179,8 +179,8 @@ def difference(problem: Problem) -> Difference:
 def seconds_each(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
     """Seconds of processor time a call, of blocks of calls in turn.
 
-    On a busy machine the clock on the wall counts other programs' turns too, and favours what ends before the
-    first of them. In blocks, since the first call after another run finds the caches full of its data.
+    On a busy machine wall time includes other programs, and is biased towards short runs that end before the
+    first interruption. Calls are timed in blocks, because the first call after another run has cold caches.
     """
     taken: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(repeats):

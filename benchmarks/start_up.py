@@ -1,4 +1,4 @@
-"""How long `crisp --help` takes in two checkouts: the console entry in a fresh process, in turn.
+"""Time of `crisp --help` in two checkouts: the console entry in a fresh process, alternately.
 
 python -m benchmarks.start_up --before CHECKOUT [--after CHECKOUT] [--quick]
 """

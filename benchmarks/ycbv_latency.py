@@ -1,8 +1,8 @@
-"""How long the YCB model takes from a frame's files to results with meshes, stage by stage, per object.
+"""Time per object of each stage of the YCB model, from a frame's files to results with meshes.
 
-Every real frame once, on two threads, after one that warms up; masks are the labels'. Reading is of colour,
-depth and masks; naming takes nothing worth mentioning, and writing the results is not counted. Figures are
-medians over frames, intervals their range.
+Every real frame runs once, on two threads, after one warm-up frame; masks are the labels'. Reading means
+colour, depth and masks. The time for naming is negligible, and writing the results is not counted. Figures
+are medians over frames, intervals their range.
 
     python -m benchmarks.ycbv_latency --data FOLDER [--quick]
 """

@@ -2,8 +2,8 @@
 
     python examples/01_estimate_one_frame.py [--out DIR]
 
-A table is rendered first and written as files such as a depth camera gives, so that this runs anywhere. With
-a frame of your own, start at "the estimate".
+So that it runs anywhere, it first renders a scene and writes it as the files of a depth camera. With a
+frame of your own, start at "the estimate".
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""2. Read results.json, and put the meshes where the camera sees them.
+"""2. Read results.json, and transform the meshes to the camera frame.
 
     python examples/02_read_results.py [DIR]
 
-Needs nothing of crisp: any program that reads JSON and PLY can do this. DIR is what the first example, or
-`crisp estimate --out DIR`, or `crisp demo --out DIR` wrote.
+It does not import crisp: any program that reads JSON and PLY can do this. DIR is the output folder of the
+first example, of `crisp estimate --out DIR`, or of `crisp demo --out DIR`.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ def main() -> None:
 
 
 def describe(found: dict) -> str:
-    """One line: the pose's place and size, or why there is none."""
+    """One line: position and size, or why there is no estimate."""
     if found["status"] != "ok":
         return f"{found['status']}: {found['message']}"
     centre = np.array(found["T_camera_object"])[:3, 3]
     text = f"at {np.round(centre, 3).tolist()} m, {found['diameter_m']:.3f} m across"
-    if "errors" in found:  # only where the truth is known, as in the demo
+    if "errors" in found:  # only if the truth is known, as in the demo
         text += f", ADD-S {1000 * found['errors']['add_s_m']:.1f} mm"
     return text
 
 
 def meshes_in_camera(frame: dict, folder: Path) -> list[trimesh.Trimesh]:
-    """The frame's meshes, moved from their object frames to the camera frame (OpenCV axes)."""
+    """The frame's meshes, transformed from their object frames to the camera frame (OpenCV axes)."""
     moved = []
     for found in frame["objects"]:
         if found["mesh"] is not None:

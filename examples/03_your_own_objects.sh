@@ -3,13 +3,13 @@
 #
 #     bash examples/03_your_own_objects.sh MESHES OUT
 #
-# MESHES: a folder of watertight GLB, OBJ or PLY files, in metres. OUT: a folder for everything that is made.
+# MESHES: a folder of watertight GLB, OBJ or PLY files, in metres. OUT: the output folder.
 # SCENES, VIEWS and RECIPE may be set in the environment. `crisp` must be on the PATH (.venv/bin).
-# Killed and started again with the same settings, it goes on where it stopped.
+# If it is interrupted, run it again with the same settings to continue.
 set -euo pipefail
 meshes=$1 out=$2
 scenes=${SCENES:-100} views=${VIEWS:-6} recipe=${RECIPE:-small}
-# Pictures to learn from, and others to be judged by: other seeds, hence other scenes.
+# Images for training and for testing, with different seeds and therefore different scenes.
 crisp synthesise --meshes "$meshes" --out "$out/data" --split train --seed 1 \
     --scenes "$scenes" --views-per-scene "$views"
 crisp synthesise --meshes "$meshes" --out "$out/data" --split test --seed 2 \

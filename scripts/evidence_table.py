@@ -1,9 +1,9 @@
-"""Writes what was measured into the tables of README.md and docs/, and all of it into docs/evidence.csv.
+"""Write the evidence into the tables of README.md and docs/, and all claims into docs/evidence.csv.
 
     python scripts/evidence_table.py            # rewrite the tables and the list
-    python scripts/evidence_table.py --check    # exit code 1 where one differs from the evidence
+    python scripts/evidence_table.py --check    # exit code 1 if one differs from the evidence
 
-A table stands between two comments; the first names its files, and which of their claims (from 1) it shows:
+A table is between two comments; the first names its files, and which of their claims (from 1) it shows:
 
     <!-- evidence:begin experiments/results/held_out.json#1,4-6 benchmarks/results/*.json -->
     <!-- evidence:end -->
@@ -14,10 +14,10 @@ Without `#` all claims are shown. One claim may be shown as the answer to a ques
     experiments/results/held_out.json#4="How accurate is the pose on scenes that it has not seen?"
     -->
 
-The question then stands in place of the claim's words, and shares are given in per cent. A file that is named
-but not there yet gets a row that says so. Neither a pattern nor the list shows runs with --quick
-(`*_quick.json`). Figures are rounded to three significant digits, whole numbers not at all; whether a goal is
-met is taken from the evidence file, which compares the unrounded figure.
+The question then replaces the claim's text, and shares are given in per cent. A file that does not exist
+yet gets a row that says so. Patterns and the list leave out runs with --quick (`*_quick.json`). Figures are
+rounded to three significant digits, whole numbers are not rounded; whether a goal is met is taken from the
+evidence file, which compares the unrounded figure.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def pages(root: Path) -> list[Path]:
 
 
 def listing_path(root: Path) -> Path:
-    """The list of everything that was measured."""
+    """The list of all claims."""
     return root / "docs" / "evidence.csv"
 
 

@@ -1,4 +1,4 @@
-"""Declare the symmetries of YCB-Video's 21 objects beside their meshes, as BOP's YCB-V has them.
+"""Write the symmetries of YCB-Video's 21 objects, as in BOP's YCB-V, next to their meshes.
 
     python scripts/ycb_symmetries.py MESHES MODELS_INFO
 

@@ -9,9 +9,15 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool
+from pycocotools import mask as coco_mask
 
-from crisp.data.bop.detections import encode_mask
 from crisp.data.dataset import Dataset, FrameKey
+
+
+def compressed(mask: Bool[np.ndarray, "h w"]) -> dict[str, Any]:
+    """COCO's compressed run lengths, as detectors write them."""
+    rle = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {"size": list(mask.shape), "counts": rle["counts"].decode()}
 
 
 def detection(
@@ -22,7 +28,7 @@ def detection(
         "image_id": key.im_id,
         "category_id": object_id,
         "score": score,
-        "segmentation": encode_mask(mask),
+        "segmentation": compressed(mask),
     }
 
 

@@ -1,1 +1,1 @@
-"""Self-training: what it gives, and that it survives kills, processes and spoilt streams."""
+"""Self-training: its gain, and its robustness to kills, several processes and corrupted streams."""

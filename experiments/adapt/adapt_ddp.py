@@ -1,4 +1,4 @@
-"""Two processes make the step that one makes on both their batches; and `crisp adapt --processes 2` runs.
+"""Two processes take the same steps as one process on both batches, and `crisp adapt --processes 2` runs.
 
 python -m experiments.adapt.adapt_ddp [--quick]
 """
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 def certified(model: Model, root: Path) -> list[PseudoLabel]:
-    """Real lessons of the stream, enough for all steps."""
+    """Pseudo-labels from the stream, enough for all steps."""
     dataset, found = BopDataset(root, SPLIT), []
     stages = standard_stages(model.network, model.known_shapes, model.settings)
     for key in dataset.keys:
@@ -89,7 +89,7 @@ def packed(labels: Sequence[PseudoLabel]) -> dict[str, Tensor]:
 
 
 def steps(fabric: Fabric, *, lessons: Path, out: Path) -> None:
-    """All steps; each process has its share of every batch, and the first writes the weights."""
+    """Take all steps; each process has its share of every batch, and the first writes the weights."""
     torch.set_num_threads(1)
     model = load_model("bundled", device="cpu")
     updater = Updater(model.network, QUICK_RECIPE, fabric)
@@ -105,7 +105,7 @@ def steps(fabric: Fabric, *, lessons: Path, out: Path) -> None:
 
 
 def differences(one: dict[str, Tensor], other: dict[str, Tensor]) -> tuple[float, float]:
-    """Between the two, and between the first and where both began."""
+    """Largest difference of a weight between the two, and between the first and the initial weights."""
     source = load_model("bundled", device="cpu").network.state_dict()
     apart = max(float((v.float() - other[k].float()).abs().max()) for k, v in one.items())
     moved = max(float((v - source[k.removeprefix("heads.")]).float().abs().max()) for k, v in one.items())

@@ -1,4 +1,4 @@
-"""An adaptation killed at ten random moments ends with the weights and the log of one that was left alone.
+"""An adaptation that is killed ten times at random ends with the weights and log of an uninterrupted one.
 
 python -m experiments.adapt.adapt_kill [--quick]
 """
@@ -65,9 +65,9 @@ def main() -> None:
 
 
 def killed(command: list[str], kills: int, seconds: float) -> list[float]:
-    """Run the command until it ends by itself, after so many kills; when each one came, seconds.
+    """Run the command to its end after a number of kills; returns the time of each kill, seconds.
 
-    A run that ended before it could be killed is started over, sooner to be killed: only kills count.
+    A run that ended before its kill is started again with earlier kills: only kills count.
     """
     rng = np.random.default_rng(0)
     moments: list[float] = []

@@ -1,9 +1,9 @@
 """Self-training closes part of the gap between clean and hard renders, without a label.
 
-The bundled model, trained on `clean`, adapts to 300 frames of `hard` of which it gets images and masks
-alone, once with Alg. 2 (`default`) and once with Alg. 1 (`bcd`). The same recipe's heads trained on the same
-frames with their labels are the oracle. Two protocols: "adapted frames" scores on (a part of) the frames
-that were adapted to, as the paper does; "held-out" on frames that adaptation has never seen.
+The bundled model, trained on `clean`, adapts to the images and masks of 300 `hard` frames, once with Alg. 2
+(`default`) and once with Alg. 1 (`bcd`). The oracle has heads of the same recipe, trained on the same frames
+with their labels. There are two protocols: "adapted frames" scores on a part of the frames that were adapted
+to, as the paper does; "held-out" scores on frames that were not used in adaptation.
 
     python -m experiments.adapt.adaptation [--quick]
 """
@@ -44,7 +44,7 @@ from experiments.support.rendered_sets import (
 )
 
 SCORED_EVERY = 12
-"""Of the frames that were adapted to, so many are scored: scoring them all costs more than adapting."""
+"""Number of adapted frames that are scored; scoring all of them takes longer than adapting."""
 ALGORITHMS = {"Alg. 2": "default", "Alg. 1": "bcd"}
 NETWORK, CORRECTED = "network alone", "with corrector"
 DRAWS = 2000
@@ -121,7 +121,7 @@ def recipe_of(algorithm: str, options: argparse.Namespace) -> AdaptRecipe:
 
 
 def adapted(algorithm: str, target: BopDataset, options: argparse.Namespace) -> Model:
-    """The model after the adaptation; one that was finished is kept."""
+    """The model after the adaptation; a finished one is reused."""
     name = f"adapted_{algorithm}" + ("_quick" if options.quick else "")
     todo = AdaptOptions(
         dataset=target.root, split=target.split, weights=options.weights, out=options.work / name
@@ -138,7 +138,7 @@ def kept_errors(
     options: argparse.Namespace,
     key: str,
 ) -> dict[str, tuple[Error, ...]]:
-    """Errors under both ways, kept beside the renders: they take the longest."""
+    """Errors without and with corrector, cached beside the renders because they take the longest."""
     name = f"errors_{dataset.root.parent.name}_{dataset.split}_{every}_{key}_{model.sha256[:12]}.json"
     path = options.work / name
     if not path.exists():
@@ -151,7 +151,7 @@ def kept_errors(
 
 
 def claims_of(cells: Sequence[Cell], algorithms: Sequence[str]) -> list[Claim]:
-    """First what was aimed at, then every cell."""
+    """The claims with goals, then every cell."""
     by_name = {(cell.where, cell.arm, cell.way): cell for cell in cells}
     claims = []
     for name in algorithms:
@@ -189,7 +189,7 @@ def gain(title: str, before: Cell, after: Cell, *, goal: str) -> Claim:
 def paired(
     cells: Sequence[Cell], figure_of: Callable[[np.ndarray], float]
 ) -> tuple[float, tuple[float, float]]:
-    """A figure of the cells' AUCs at 2 cm, and its 95 % interval: frames are drawn, the same for all."""
+    """A function of the cells' AUCs at 2 cm, and its 95 % interval; all cells share the draws of frames."""
     scores = np.stack([np.maximum(0.0, 1.0 - cell.values("add_s_m") / 0.02) for cell in cells])
     _, group = np.unique(cells[0].frames, return_inverse=True)
     count = group.max() + 1

@@ -1,4 +1,4 @@
-"""Adaptation opens no label and no model: without them, byte for byte the same weights come out.
+"""Adaptation uses no labels or models: without their files the resulting weights are byte for byte the same.
 
 python -m experiments.adapt.label_free [--quick]
 """
@@ -54,7 +54,7 @@ def main() -> None:
 def without_labels(root: Path, out: Path) -> Path:
     """A copy without scene_gt.json, scene_gt_info.json and models/."""
     shutil.rmtree(out, ignore_errors=True)
-    # Of the same name: it is written down with the run.
+    # It needs the same name, which is part of the run's record.
     copy = out / root.name
     shutil.copytree(root, copy)
     shutil.rmtree(copy / "models")

@@ -1,7 +1,7 @@
-"""Poisoned streams do no harm: the weights that come out score like those that went in.
+"""Poisoned streams do no harm: the adapted weights score like the initial ones.
 
-Masks shifted by 40 pixels, unknown objects alone, depth in the wrong unit, black images: the bundled model
-adapts to each, and is scored (network alone) on the held-out hard set before and after.
+The bundled model adapts to streams of masks shifted by 40 pixels, of unknown objects, of depth in the wrong
+unit, and of black images. It is scored (network alone) on the held-out hard set before and after each.
 
     python -m experiments.adapt.poisoned [--quick]
 """
@@ -44,7 +44,7 @@ SCENES, VIEWS, SEED = 12, 2, 5201
 
 @dataclass(frozen=True)
 class Poison:
-    """One way to spoil a stream: how, and of what it is made."""
+    """One corruption of a stream, and the scenes that it is applied to."""
 
     name: str
     spoil: Callable[[Path], None]
@@ -61,7 +61,7 @@ def shift_masks(scene: Path) -> None:
 
 
 def scale_depth(factor: float) -> Callable[[Path], None]:
-    """As if the file's unit were another."""
+    """Depth as if the file's unit were misread."""
 
     def spoil(scene: Path) -> None:
         path = scene / "scene_camera.json"
@@ -132,7 +132,7 @@ def main() -> None:
 
 
 def spoilt(poison: Poison, options: argparse.Namespace) -> Path:
-    """A spoilt copy of a rendered stream."""
+    """A corrupted copy of a rendered stream."""
     kind = "strangers" if poison.strange else "known"
     scenes, views = (2, 1) if options.quick else (SCENES, VIEWS)
     clean = options.work / f"clean_{kind}_{scenes}x{views}"
@@ -168,14 +168,14 @@ def scored(model: Model, options: argparse.Namespace) -> float:
 
 
 def poses(model: Model, frame: Frame, detections: list[Detection]) -> list[np.ndarray | None]:
-    """What network and registration say of each mask, without corrector or mesh."""
+    """Estimates of network and registration for each mask, without corrector or mesh."""
     plain = replace(model, corrector=None, certificate=None)
     stages = without_meshes(standard_stages(plain.network, None, plain.settings))
     return [result.T_camera_object for result in estimate(frame, detections, stages)]
 
 
 def said(out: Path) -> dict[str, int]:
-    """What the log says happened, counted."""
+    """Counts of the log's events."""
     lines = read_audit(audit_path(out))
     counts = Counter(line["fate"] for line in lines if line["event"] == "label")
     counts |= Counter(line["event"] for line in lines if line["event"] in ("step", "guard", "roll-back"))

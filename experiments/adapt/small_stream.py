@@ -1,4 +1,4 @@
-"""A small stream of hard frames and a recipe that steps often: for experiments on the machinery."""
+"""A small stream of hard frames and a recipe with frequent steps, for experiments on robustness."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def small_stream(work: Path, *, quick: bool, workers: int) -> Path:
 
 
 def recipe_of(*, quick: bool) -> AdaptRecipe:
-    """The recipe; a quick form passes over the stream once."""
+    """The recipe; with --quick it passes over the stream once."""
     return replace(QUICK_RECIPE, passes=1) if quick else QUICK_RECIPE
 
 

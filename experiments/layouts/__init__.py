@@ -1,1 +1,1 @@
-"""Data sets in the published layouts: round trips, true labels, real frames, and replicas from end to end."""
+"""Data sets in the published layouts: round trips, labels as predictions, real frames, replicas."""

@@ -1,9 +1,8 @@
-"""Real frames of four data sets through our readers, and the doctor's verdict on them.
+"""Read real frames of four data sets with our readers, and check them with the doctor.
 
 The folder holds `ycbv`, `lmo`, `dexycb` (BOP's layout; dexycb has the models of ycbv),
 `nocs/real_train_scene_1`, `nocs/camera_train_00000` (one frame each, with `0000_gt.json` that names meshes in
-`../categories`), and `d435_mug` (a frame without intrinsics). Where there is no such folder, nothing is
-measured.
+`../categories`), and `d435_mug` (a frame without intrinsics). Without the folder nothing is measured.
 
     python -m experiments.layouts.real_frames --data FOLDER [--quick]
     CRISP_REAL_FRAMES=FOLDER python -m experiments.layouts.real_frames
@@ -66,7 +65,7 @@ def main() -> None:
 
 
 def datasets(data: Path, folder: Path) -> dict[str, Dataset]:
-    """All sets that are there, each in its own layout."""
+    """All sets that are present, each in its own layout."""
     models = data / "ycbv" / "models"
     found: dict[str, Dataset] = {
         "ycbv train_real": BopDataset(data / "ycbv", "train_real"),
@@ -106,7 +105,7 @@ def lay_out(data: Path, root: Path, split: str) -> None:
 
 
 def truths(data: Path, split: str) -> list[dict[str, Any]]:
-    """The independent fits that lie beside the frame."""
+    """The independent pose fits stored beside the frame."""
     return json.loads((data / "nocs" / SCENES[split][0] / "0000_gt.json").read_text())["objects"]
 
 
@@ -164,7 +163,7 @@ def overall(examined: list[Examined]) -> list[Claim]:
 
 
 def fits(data: Path, folder: Path) -> list[Claim]:
-    """Our poses of NOCS's objects against fits made by other means, which left the size free."""
+    """Our poses of NOCS's objects against independent fits, which also estimated the size."""
     turns, shifts = [], []
     for split in SCENES:
         dataset = NocsDataset(folder / split, split)
@@ -185,7 +184,7 @@ def fits(data: Path, folder: Path) -> list[Claim]:
 
 
 def own_frame(folder: Path) -> list[Claim]:
-    """A frame without intrinsics: everything else is read, and what is missing is said."""
+    """A frame without intrinsics: all else is read, and the doctor names what is missing."""
     rgb, depth, mask = (folder / f"0000-{name}.png" for name in ("color", "depth", "mask"))
     diagnosis = check_files(FrameFiles(rgb=rgb, depth=depth, masks=(mask,)))
     missing = [f for f in diagnosis.faults if "K is missing" in f.sentence]

@@ -1,8 +1,8 @@
-"""What the three replica experiments share: a set of our own in a published layout, and all verbs on it.
+"""The chain of commands of the three replica experiments, from rendering to the paper's table.
 
 Each renders a replica (`crisp synthesise --layout ...`), trains on it (`crisp train`), adapts to its test
-frames without their labels (`crisp adapt`), predicts, scores and prints the paper's table (`crisp evaluate`):
-every command as it is typed, and timed.
+frames without their labels (`crisp adapt`), predicts, scores and prints the paper's table (`crisp evaluate`).
+Every command runs as a user would type it, and is timed.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def main(replica: Replica, description: str | None) -> None:
         "commands": {name: asdict(steps[name]) for name in steps.names},
         "this_run_seconds": round(time.perf_counter() - start, 1),
     }
-    seconds = sum(steps[name].seconds for name in steps.names)  # of all tries; done steps are not repeated
+    seconds = sum(
+        steps[name].seconds for name in steps.names
+    )  # summed over all tries; finished steps are not repeated
     write_evidence(
         f"layouts.{replica.name}",
         claims,
@@ -65,7 +67,7 @@ def main(replica: Replica, description: str | None) -> None:
 
 
 def run_chain(replica: Replica, steps: Steps, *, quick: bool) -> None:
-    """All commands, in the order of the documented sequence; what is done already is kept."""
+    """Run all commands in the documented order; finished ones are not repeated."""
     for render in (replica.train, replica.test):
         steps.run(f"synthesise {render.split}", synthesise_command(replica, render, quick=quick))
     recipe = replica.recipe
@@ -100,7 +102,7 @@ def synthesise_command(replica: Replica, render: Render, *, quick: bool) -> list
 
 
 def table_command(steps: Steps, split: str, number: int) -> list[str]:
-    """`crisp evaluate table` with a row for everything that was scored on the split."""
+    """`crisp evaluate table` with a row for each score file of the split."""
     names = scored(steps, split)
     folders = [predictions(split, name) for name in names]
     rows = ["--scores", *folders, "--names", *names]
@@ -124,7 +126,7 @@ def _on(split: str) -> list[str]:
 
 
 def recipe_of(replica: Replica, *, quick: bool) -> Recipe:
-    """How the model is trained; a quick form does a few steps of it."""
+    """The model's training recipe; with --quick it takes a few steps."""
     recipe = load_recipe(replica.recipe)
     assert recipe.decoder and recipe.features and recipe.heads
     if not quick:

@@ -39,7 +39,7 @@ SHAPE_FIGURES = {
 
 
 def claims_of(replica: Replica, steps: Steps) -> list[Claim]:
-    """Time, the two goals on every judged split, and all scores as a report."""
+    """Claims on time, the two goals on every evaluated split, and all scores as a report."""
     claims = list(_times(steps))
     for split in (split for split in replica.judged if scored(steps, split)):
         files = {
@@ -60,7 +60,7 @@ def scored(steps: Steps, split: str) -> dict[str, str]:
 
 def _times(steps: Steps) -> Iterator[Claim]:
     train = steps["train"]
-    # The clock also counts the time that other work had the cores; the processors' is training's own.
+    # Wall time includes other work on the machine; CPU time is training's own.
     yield Claim("`crisp train`: time by the clock", f"< {HOUR_S}", train.seconds, unit="s")
     yield Claim("`crisp train`: time of the processors", f"< {HOUR_S}", train.cpu_seconds, unit="s")
     for kind in ("synthesise", "adapt", "predict", "score", "table"):
@@ -106,7 +106,7 @@ def _shapes(split: str, file: ScoreFile) -> Iterator[Claim]:
             if found is not None:
                 yield Claim(f"{split}, {file.name}: {name}", "report", found.value, found.interval, unit=unit)
     certified = file.columns.get("certified")
-    # Infinite stands for no verdict, for want of an estimate.
+    # Infinity: no certificate, because there is no estimate.
     if certified is not None and np.isfinite(certified).any():
         share = float((certified == 1).mean())
         yield Claim(f"{split}, {file.name}: share that is certified", "report", share, unit="share")
@@ -141,7 +141,7 @@ def _objects(folder: Path) -> list[dict[str, object]]:
 def _difference(
     better: np.ndarray, worse: np.ndarray, frames: np.ndarray, *, tau: float
 ) -> tuple[float, tuple[float, float]]:
-    """One AUC less the other on the same objects; the interval draws frames, pairs of errors together."""
+    """Difference of two AUCs on the same objects; the interval draws frames, paired by object."""
     gain = np.maximum(0, 1 - better / tau) - np.maximum(0, 1 - worse / tau)
     places = np.arange(len(gain), dtype=float)  # errors must not be negative, which a gain can be
     interval = bootstrap_interval(places, lambda chosen: _mean(gain[chosen.astype(int)]), clusters=frames)

@@ -1,7 +1,8 @@
 """A replica of NOCS's REAL part, from rendering to the paper's tables 8 and 9.
 
-Tables of the six categories' procedural objects, in NOCS's files, camera and units. The same 17 objects are
-in `real_train` and `real_test`, in other poses, lights and backgrounds; in NOCS itself the instances differ.
+It has tabletop scenes of the six categories' procedural objects, in NOCS's files, camera and units. The same
+17 objects are in `real_train` and `real_test`, in other poses, lights and backgrounds; in NOCS itself the
+instances differ.
 
     python -m experiments.layouts.replica_nocs [--quick]
 """

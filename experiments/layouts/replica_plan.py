@@ -1,4 +1,4 @@
-"""What a replica experiment does, as data: which splits are rendered, trained on, corrected and scored."""
+"""The plan of a replica experiment: which splits are rendered, trained on, corrected and scored."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ SET, RUN, ADAPTED, UNTRAINED, TABLES = "set", "run", "adapted", "untrained", "ta
 TRAINED = f"{RUN}/checkpoint"
 BASELINE = "baseline"
 ALONE = "none"
-"""The network alone, as `--correct` has it."""
+"""The value of `--correct` for the network alone."""
 
 
 @dataclass(frozen=True)
 class Render:
-    """One split of a replica: what `crisp synthesise` is told.
+    """One split of a replica: the arguments of `crisp synthesise`.
 
     Args:
-        size, quick_size: scenes (SPE3R: satellites), and pictures of each.
-        options: further ones, the same in both forms.
+        size, quick_size: scenes (SPE3R: satellites), and images of each.
+        options: further options, with and without --quick.
     """
 
     split: str
@@ -38,14 +38,14 @@ class Way:
 
 @dataclass(frozen=True)
 class Replica:
-    """A replica, and what is done with it.
+    """A replica, and how it is trained on and evaluated.
 
     Args:
         name: of the experiment.
         train, test: the two splits that are rendered.
-        judged: the splits that are predicted and scored; the last one is corrected and adapted to, too.
+        judged: the splits that are predicted and scored; the last one is also corrected and adapted to.
         recipe, adapt_recipe: by name.
-        correct: settings of the corrector that the trained model is scored with, beside the network alone.
+        correct: settings of the corrector for the trained model, in addition to the network alone.
         protocols, tables: of the paper, for this set.
         auc_cm: the threshold of ADD-S, of those that `add-s` has, and `why` it is that one.
     """
@@ -64,7 +64,7 @@ class Replica:
     why: str
 
     def ways(self, split: str) -> tuple[Way, ...]:
-        """What is scored on a split: network alone, trained and not; on the last one with correctors, too."""
+        """Variants scored on a split: untrained and trained network; on the last split also corrected."""
         corrected = [Way(f"trained, {name}", TRAINED, name) for name in self.correct]
         return (
             Way("trained", TRAINED),

@@ -1,4 +1,4 @@
-"""What a trained model has to beat: the same network before its first step, and a guess without a picture."""
+"""The baselines of a trained model: the untrained network, and a guess that ignores the image."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ MEAN = "mean.ply"
 
 
 def write_untrained(trained: Path, out: Path) -> None:
-    """A checkpoint with the trained one's backbone, decoder and library, and heads as they are first drawn.
+    """A checkpoint with the trained one's backbone, decoder and library, and randomly initialised heads.
 
-    The heads' inputs are standardised as for training: that is measured before the first step.
+    The heads' inputs are standardised as in training, where that is measured before the first step.
     """
     if (out / JSON_NAME).is_file():
         return

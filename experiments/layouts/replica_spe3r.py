@@ -1,7 +1,7 @@
 """A replica of SPE3R, from rendering to the paper's table 10 in the set's own units.
 
-24 satellites are trained on, 20 images of each. `validation` shows the same satellites in other poses, and
-`test`, as the layout has it, satellites that training has never seen.
+24 satellites are trained on, with 20 images each. `validation` has the same satellites in other poses;
+`test`, as in SPE3R, has new satellites.
 
     python -m experiments.layouts.replica_spe3r [--quick]
 """

@@ -1,4 +1,4 @@
-"""Commands of `crisp`, one after the other, each as a process of its own: timed, written down, done once."""
+"""Run commands of `crisp` in sequence, each in its own process: timed, logged, and run only once."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ ENTRY = (sys.executable, "-c", "from crisp.cli import main; main()")
 
 @dataclass(frozen=True)
 class Step:
-    """What one command took, over all tries of it.
+    """Time of one command, over all its tries.
 
     Args:
-        command: as it is typed, with paths relative to the work folder.
-        seconds: of the clock.
-        cpu_seconds: of the processors, its own and its children's.
-        done: whether it ended well.
+        command: as typed, with paths relative to the work folder.
+        seconds: wall time.
+        cpu_seconds: CPU time, including child processes.
+        done: whether it succeeded.
     """
 
     command: str
@@ -35,7 +35,7 @@ class Step:
 
 
 class Steps:
-    """A log of commands in a work folder. A command that is done is not run again; one that failed is.
+    """A log of commands in a work folder. Finished commands are not run again; failed ones are.
 
     Args:
         work: the folder in which the commands run; the log is its `steps.json`.
@@ -48,7 +48,7 @@ class Steps:
 
     @property
     def _steps(self) -> dict[str, Step]:
-        """As they are on disk now: another command may have ended meanwhile."""
+        """The steps on disk now, as another process may have finished one."""
         known = json.loads(self._path.read_text()) if self._path.exists() else {}
         return {name: Step(**entry) for name, entry in known.items()}
 
@@ -60,7 +60,7 @@ class Steps:
         return tuple(self._steps)
 
     def run(self, name: str, arguments: Sequence[str]) -> Step:
-        """Run `crisp ARGUMENTS` in the work folder unless it was.
+        """Run `crisp ARGUMENTS` in the work folder, unless it has been run.
 
         Raises:
             RuntimeError: another command of that name was run here, or the command failed.

@@ -1,7 +1,7 @@
 """A replica of YCB-Video, from rendering to the paper's tables 11 and 12.
 
-Tables of the 28 procedural objects in BOP's layout, under YCB-Video's names of splits. The same objects are
-in `train_pbr` and `test`, as there, in other poses, lights and backgrounds.
+It has tabletop scenes of the 28 procedural objects in BOP's layout, with YCB-Video's split names. As there,
+the same objects are in `train_pbr` and `test`, in other poses, lights and backgrounds.
 
     python -m experiments.layouts.replica_ycbv [--quick]
 """

@@ -1,7 +1,7 @@
-"""Sets in each layout, written and read back: are images equal, poses and points where they were?
+"""Write and read back a data set in each layout, and compare images, poses and points.
 
-Renders a few pictures for each layout with the package's own renderer, writes them as `crisp synthesise`
-does, reads them with the package's readers, and compares with what was handed to the writer.
+It renders a few images for each layout, writes them as `crisp synthesise` does, reads them with the package's
+readers, and compares the result with the writer's input.
 
     python -m experiments.layouts.round_trip [--quick]
 """
@@ -19,11 +19,11 @@ import numpy as np
 
 from crisp.data.bop.writer import BopFrame
 from crisp.data.dataset import Dataset, FrameKey
-from crisp.data.layouts import Layout, open_dataset
+from crisp.data.layouts import open_dataset
 from crisp.data.nocs.reader import NocsDataset
-from crisp.data.spe3r.writer import unit_model
+from crisp.data.spe3r.writer import role_of, unit_model
 from crisp.synth.config import SynthesisConfig
-from crisp.synth.layouts import role_of, scene_frames, scene_models, scene_writer
+from crisp.synth.layouts import scene_frames, scene_models, scene_writer
 from crisp.synth.procedural import object_model
 from crisp.synth.procedural.satellites import fleet
 from crisp.types import ObjectModel
@@ -31,7 +31,7 @@ from experiments.support.evidence import RESULTS, Claim, write_evidence
 
 SEED = 31
 SHOWN = ("mug_blue", "bottle_mustard", "bowl_plain", "can_soup", "laptop_black", "camera_slr")
-SETS: tuple[tuple[Layout, str], ...] = (
+SETS: tuple[tuple[str, str], ...] = (
     ("bop", "train"),
     ("nocs", "real_test"),
     ("nocs", "camera_val"),
@@ -50,7 +50,7 @@ class Differences:
 
     Args:
         image: of colour values, of 255: the mean for JPEG, the largest otherwise.
-        mask_pixels: how many differ.
+        mask_pixels: number of mask pixels that differ.
         pose: of posed frames: the largest difference of a rotation's entry or of a position.
         point: of posed model points.
         depth: of depth values.
@@ -84,7 +84,7 @@ def main() -> None:
     )
 
 
-def round_trip(layout: Layout, split: str, views: int, root: Path) -> Differences:
+def round_trip(layout: str, split: str, views: int, root: Path) -> Differences:
     """Write one scene (with spe3r two satellites of which one is for the test), read it, compare."""
     config = SynthesisConfig(split=split, layout=layout, scenes=1, views_per_scene=views, seed=SEED)
     models = fleet(2) if layout == "spe3r" else tuple(object_model(name) for name in SHOWN)
@@ -131,7 +131,7 @@ def _instances(
     dataset: Dataset, key: FrameKey, frame: BopFrame, *, models: dict[int, ObjectModel], size: float
 ) -> Differences:
     pose = point = mask_pixels = 0.0
-    # NOCS knows nothing of an object without a visible pixel.
+    # NOCS does not contain objects without a visible pixel.
     every = not isinstance(dataset, NocsDataset)
     seen = [i for i in frame.instances if every or i.mask_visible.any()]
     for instance, truth in zip(dataset.instances(key), seen, strict=True):
@@ -141,7 +141,7 @@ def _instances(
         points = read.vertices @ T[:3, :3].T + T[:3, 3]
         points_true = (mesh.vertices @ T_true[:3, :3].T + T_true[:3, 3]) / size
         point = max(point, float(np.abs(points - points_true).max()))
-        # The layouts have frames of their own: the pose is compared in the writer's, through model points.
+        # Object frames differ by layout, so poses are compared in the writer's frame, through model points.
         T_read = _rigid(mesh.vertices / size, points)
         pose = max(pose, float(np.abs(T_read[:3, :3] - T_true[:3, :3]).max()))
         pose = max(pose, float(np.abs(T_read[:3, 3] - T_true[:3, 3] / size).max()))
@@ -158,13 +158,13 @@ def _rigid(z: np.ndarray, x: np.ndarray) -> np.ndarray:
     return T
 
 
-def claims_of(layout: Layout, split: str, found: Differences) -> list[Claim]:
+def claims_of(layout: str, split: str, found: Differences) -> list[Claim]:
     """What the issue asks for: images equal, poses to 1e-6, points to 0.1 mm, or the quantisation."""
     name = f"{layout} {split}"
     fitted = layout == "nocs" and split not in RELEASED
     unit, factor = ("units", 1.0) if layout == "spe3r" else ("mm", 1000.0)
-    # A pose that is fitted to coordinates in 8 bits: 1/255 of a box of 0.2 to 0.5 m is 0.8 to 2 mm, evened
-    # out over thousands of pixels; half a step is asked for.
+    # A pose fitted to 8-bit coordinates: 1/255 of a box of 0.2 to 0.5 m is 0.8 to 2 mm, averaged over
+    # thousands of pixels. The goal is half a step.
     return [
         Claim(f"{name}: instances compared", "report", float(found.instances), unit="instances"),
         Claim(
@@ -196,8 +196,8 @@ def claims_of(layout: Layout, split: str, found: Differences) -> list[Claim]:
             unit=unit,
         ),
         Claim(
-            # SPE3R has no depth: it is drawn anew, by another renderer than the one that made the pictures.
-            # At an edge the two may see the ray on either side.
+            # SPE3R has no depth: our z-buffer renders it, while Mitsuba rendered the images. At an edge the
+            # two may hit different surfaces.
             f"{name}: share of pixels whose depth differs by more than {factor * DEPTH_OFF:g} {unit}",
             "<= 0.001" if layout == "spe3r" else "<= 0",
             found.depth_off_share,

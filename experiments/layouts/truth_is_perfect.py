@@ -1,6 +1,7 @@
-"""The labels as predictions, under every protocol: perfect, or at the sampling floor where it samples.
+"""Score the labels as predictions under every protocol: perfect, or at the floor of protocols that sample.
 
-And known perturbations of them, whose scores follow by hand. A layout of data sets is one entry of LAYOUTS.
+Also score known perturbations of the labels, whose scores can be derived by hand. Each data set layout is one
+entry of LAYOUTS.
 
     python -m experiments.layouts.truth_is_perfect [--quick]
 """
@@ -20,8 +21,9 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from crisp.data.dataset import Dataset, Instance, KnownObject
+from crisp.data.layout import Conventions
+from crisp.data.layouts import layout_named
 from crisp.data.nocs.files import Split
-from crisp.evaluate.conventions import CONVENTIONS, Conventions
 from crisp.evaluate.metrics import METRICS
 from crisp.evaluate.metrics.bop import THRESHOLDS
 from crisp.evaluate.metrics.metric import ObjectScore
@@ -37,7 +39,7 @@ from experiments.support.evidence import RESULTS, Claim, write_evidence
 IOU = ("IoU 25", "IoU 50", "IoU 75")
 POSES = ("5 deg 5 cm", "5 deg 10 cm", "10 deg 5 cm", "10 deg 10 cm")
 AVERAGE_RECALLS = ("AR", "AR VSD", "AR MSSD", "AR MSPD")
-SAMPLED = (  # a figure, and what the truth scores because it is sampled
+SAMPLED = (  # a figure, and the sampling floor that the truth scores
     ("chamfer_m", "sampling_floor_m"),
     ("e_shape", "e_shape_floor"),
     ("l1_e_shape", "l1_shape_floor"),
@@ -50,13 +52,13 @@ Change = Callable[[Instance, KnownObject], np.ndarray]
 
 @dataclass(frozen=True)
 class Layout:
-    """A way in which data sets lie on disk.
+    """A layout of data sets on disk.
 
     Args:
         make: writes a replica with that many frames into a folder and opens it with the layout's reader.
         conventions: of its units and axes.
-        frames: how many, and with --quick; in SPE3R, which shows one object a frame, of each satellite.
-        turns: whether some of its objects are declared to look the same from all sides.
+        frames: number of frames, and with --quick; in SPE3R, with one object per frame, of each satellite.
+        turns: whether some of its objects have a continuous symmetry.
     """
 
     make: Callable[[Path, int], Dataset]
@@ -74,10 +76,10 @@ def _bop(folder: Path, frames: int) -> Dataset:
 
 
 LAYOUTS = {
-    "bop": Layout(_bop, CONVENTIONS["bop"], frames=(8, 2)),
-    "nocs real_test": Layout(partial(_nocs, "real_test"), CONVENTIONS["nocs"], frames=(4, 2)),
-    "nocs camera_val": Layout(partial(_nocs, "camera_val"), CONVENTIONS["nocs"], frames=(4, 2)),
-    "spe3r": Layout(draw_spe3r, CONVENTIONS["spe3r"], frames=(8, 5), turns=False),
+    "bop": Layout(_bop, layout_named("bop").conventions, frames=(8, 2)),
+    "nocs real_test": Layout(partial(_nocs, "real_test"), layout_named("nocs").conventions, frames=(4, 2)),
+    "nocs camera_val": Layout(partial(_nocs, "camera_val"), layout_named("nocs").conventions, frames=(4, 2)),
+    "spe3r": Layout(draw_spe3r, layout_named("spe3r").conventions, frames=(8, 5), turns=False),
 }
 
 
@@ -110,7 +112,7 @@ def main() -> None:
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """One replica, against which changed labels are scored."""
+    """One replica, against which perturbed labels are scored."""
 
     folder: Path
     dataset: Dataset
@@ -183,7 +185,7 @@ def _truth(trial: Trial) -> Iterator[Claim]:
 
 
 def _shifts(trial: Trial) -> Iterator[Claim]:
-    """Along the optical axis: 3 cm are within all bounds of NOCS' poses, 6 cm only within 10 cm."""
+    """Shifts along the optical axis: 3 cm are within all of NOCS's pose bounds, 6 cm only within 10 cm."""
 
     def along(distance_m: float) -> Change:
         shift = np.eye(4)
@@ -198,7 +200,7 @@ def _shifts(trial: Trial) -> Iterator[Claim]:
     targets = [row for row in near.objects if row.errors["bop"]]
     apart = max(abs(row.errors["bop"].mssd_m - SHIFT_M) for row in targets)
     yield Claim("3 cm off: largest distance of an MSSD from that", "<= 1e-4", apart, unit="m")
-    # A shift moves every vertex by itself; of ten thresholds, those above 3 cm / diameter are passed.
+    # A shift moves every vertex by its length; of ten thresholds, those above 3 cm / diameter are passed.
     diameters = [model.diameter_m for model in trial.models(targets)]
     by_hand = np.mean([sum(t * d > SHIFT_M for t in THRESHOLDS) / len(THRESHOLDS) for d in diameters])
     apart = abs(found["AR MSSD"] - float(by_hand))
@@ -209,7 +211,7 @@ def _shifts(trial: Trial) -> Iterator[Claim]:
 
 
 def _turns(trial: Trial) -> Iterator[Claim]:
-    """Objects with a declared continuous symmetry lose nothing by a turn about it."""
+    """Objects with a declared continuous symmetry lose nothing by a rotation about it."""
 
     def about_the_axis(instance: Instance, model: KnownObject) -> np.ndarray:
         if not model.symmetries.continuous:
@@ -231,9 +233,10 @@ def _turns(trial: Trial) -> Iterator[Claim]:
 
 
 def _growth(trial: Trial) -> Iterator[Claim]:
-    """A quarter larger about the origin, which is the boxes' centre: IoU 1 / 1.25^3 = 0.512.
+    """Meshes a quarter larger about the origin, which is the boxes' centre: IoU 1 / 1.25^3 = 0.512.
 
-    Not so where the object may turn: of twenty turns the best counts, and one changes the bounds as well.
+    This does not hold for symmetric categories: the best of twenty rotations counts, and a rotation changes
+    the bounds, too.
     """
     scores = trial.score(
         "grown", lambda i, _: i.T_camera_object, protocols=("crisp-shape", "nocs-map"), growth=GROWTH

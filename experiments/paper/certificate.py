@@ -1,10 +1,10 @@
-"""How far the certificate can be trusted: on held-out scenes, and on objects that the model has never seen.
+"""Precision of the certificate on held-out scenes of known objects, and on unknown objects.
 
-Renders calibration sets and test sets of the procedural objects (seeds of their own, apart from training's
-and from each other's) and scenes of strangers, objects that no model is trained on. The bounds are those of
-the model's calibration, or, where it has none, of one on the calibration sets; the test sets have no part in
-them. Right is ADD-S below 10 % and chamfer below 5 % of the diameter; for strangers, which have no frame in
-common with the model, camera-frame chamfer below 5 %.
+It renders calibration sets and test sets of the procedural objects (with other seeds than training, different
+from each other) and scenes of strangers, objects that no model is trained on. The bounds are those of the
+model's calibration or, if it has none, of one on the calibration sets; the test sets are not used for them.
+An estimate is right if ADD-S is below 10 % and chamfer below 5 % of the diameter; for strangers, which share
+no object frame with the model, if the chamfer distance in the camera frame is below 5 %.
 
     python -m experiments.paper.certificate [--quick]
 """
@@ -45,14 +45,14 @@ from crisp.types import Certificate
 from experiments.support.evidence import RESULTS, Claim, write_evidence
 
 MIN_VISIBLE = 0.7
-TARGET = 0.97  # more than the 0.95 that is claimed: bounds look better on the set that chose them
+TARGET = 0.97  # above the claimed 0.95, because bounds look better on the set that chose them
 VIEWS = 2
 CHECKS = ("residual", "free space", "mu")
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """A set of scenes; strangers instead of the catalogue where it says so."""
+    """A set of scenes, of the catalogue's objects or of strangers."""
 
     name: str
     look: LookName
@@ -122,7 +122,7 @@ def rendered(part: Rendered, options: argparse.Namespace) -> BopDataset:
 
 
 def judged_once(model: Model, part: Rendered, options: argparse.Namespace) -> list[Judged]:
-    """Estimates and their truths, kept beside the renders: no bound has a part in them."""
+    """Estimates and their truths, cached beside the renders; they do not depend on the bounds."""
     dataset = rendered(part, options)
     kept = options.work / f"judged_{part.name}_{dataset.split}_{model.sha256[:12]}.json"
     if not kept.exists():
@@ -141,7 +141,7 @@ def _read(row: dict[str, Any]) -> Judged:
 
 
 def certificate_of(model: Model, options: argparse.Namespace) -> CertificateConfig:
-    """The model's own where it is calibrated."""
+    """The model's own bounds if it is calibrated."""
     own = model.certificate
     if own is not None and not own.calibration.startswith(UNCALIBRATED):
         return own
@@ -156,7 +156,7 @@ def visible(rows: Sequence[Judged]) -> list[Judged]:
 
 
 def claims_of(judged: dict[str, list[Judged]], bounds: Bounds, *, known: set[str]) -> list[Claim]:
-    """The issue's lines, and their parts as reports."""
+    """The claims with goals, and their parts as reports."""
     strange = visible(judged["strangers_clean"] + judged["strangers_hard"])
     everything = sum(len(visible(rows)) for rows in judged.values())
     both = judged["clean"] + judged["hard"]
@@ -233,7 +233,7 @@ def _share(text: str, chosen: np.ndarray, *, goal: str = "report") -> Claim:
 
 
 def draw(found: dict[str, list[dict[str, float]]], path: Path) -> None:
-    """Precision against coverage, one line a check."""
+    """Precision against coverage, one curve per check."""
     figure = Figure(figsize=(6.0, 4.0), layout="constrained")
     axes = figure.subplots()
     for name, points in found.items():

@@ -1,4 +1,4 @@
-"""What tables 10, 13 and 14 share: one set of network predictions, corrected in several ways, and scored."""
+"""Common part of tables 10, 13 and 14: one set of network predictions, scored with several correctors."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from experiments.support.rendered_sets import MIN_VISIBLE, held_out_set
 LOOKS = ("clean", "hard")
 FLIPPED_DEG = 90.0
 Goals = Mapping[tuple[str, str, str], str]
-"""From look, way and "pose" or "shape" to what the fall of that error's mean must reach."""
+"""The goal for the reduction of a mean error, by look, corrector and "pose" or "shape"."""
 
 
 def options_of(description: str | None) -> argparse.Namespace:
@@ -34,7 +34,7 @@ def options_of(description: str | None) -> argparse.Namespace:
 
 
 def summary(look: str, name: str, errors: Sequence[Error]) -> list[Claim]:
-    """The figures of one way of correcting on one set, with 95 % intervals over frames."""
+    """The figures of one corrector on one set, with 95 % intervals over frames."""
     frames = np.array([e.frame_id for e in errors])
 
     def claim(what: str, values: np.ndarray, statistic: Callable[[np.ndarray], float], unit: str) -> Claim:
@@ -68,7 +68,7 @@ def run_table(
     *,
     every: int = EVERY,
 ) -> None:
-    """Measure every way on both looks, against the first, and write the evidence file `name`."""
+    """Measure every corrector on both looks, against the first one, and write the evidence file `name`."""
     options = options_of(description)
     start = time.perf_counter()
     model = load_model(options.weights)

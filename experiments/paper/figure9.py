@@ -1,21 +1,21 @@
-"""Fig. 9: keyframes around a mug whose handle is hidden at first, and what they say about its shape.
+"""Fig. 9: uniqueness of a mug's shape over keyframes around it; its handle is hidden at first.
 
     python -m experiments.paper.figure9 [--quick]
 
-The camera starts behind the mug and goes around it. After each keyframe lambda_min (published) and mu (ours),
-both per point, are taken over all keyframes so far. Visible points come from the true mesh under the true
-poses: this is about what the data can tell, not about estimates. Sets of shapes:
+The camera starts behind the mug and moves around it. After each keyframe, lambda_min (published) and mu
+(ours), both per point, are computed over all keyframes so far. Visible points come from the true mesh under
+the true poses, so the experiment tests the data and not the estimates. Sets of shapes:
 
 - analytic: three mugs with one body, with the handle, a flat one, and none, as exact distances;
 - decoder, 2 mugs: the bundled decoder's code of the mug, and one fitted to the same mug without its handle;
 - decoder, 3 mugs: the same, and a code fitted to the mug with its handle pressed flat;
-- decoder, library: the bundled library, all of its objects. Their bodies differ, so that the first keyframe
-  tells them apart already: the handle has nothing to resolve, and no rise is claimed;
-- decoder, two pairs of the 3 mugs: which of their exchanges mu hangs on. Not in the picture.
+- decoder, library: the bundled library, all of its objects. Their bodies differ, so the first keyframe
+  already distinguishes them: the handle adds nothing, and no rise is claimed;
+- decoder, two pairs of the 3 mugs: which exchange determines mu. Not in the plot.
 
-mu asks whether *any* two mixtures can be exchanged, those that the data has ruled out included. With handles
-at several angles in a set it would stay at nothing: the true handle's points are equally far from all of
-the wrong mugs.
+mu tests whether *any* two mixtures can be exchanged, including those that the data has ruled out. With
+handles at several angles in a set it would stay near 0: the true handle's points are equally far from all
+of the wrong mugs.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The bundled model on scenes that it has never seen, without any corrector.
+"""Accuracy of the bundled model on held-out scenes, without a corrector.
 
-Renders two held-out sets of the procedural objects (other seeds than training: new poses, lights,
-backgrounds and cameras), `clean` and `hard`, estimates every object of which at least 70 % can be seen from
-its ground-truth mask, and scores the estimates.
+It renders two held-out sets of the procedural objects (other seeds than training: new poses, lights,
+backgrounds and cameras), `clean` and `hard`, estimates every object with a visible fraction of at least 70 %
+from its ground-truth mask, and scores the estimates.
 
     python -m experiments.paper.held_out [--quick]
 """
@@ -72,7 +72,7 @@ def evaluate(look: str, options: argparse.Namespace) -> tuple[list[ObjectScore],
 
 
 def claims_of(look: str, rows: list[ObjectScore], dataset: BopDataset) -> list[Claim]:
-    """The issue's lines for `clean`; the same figures as a report for `hard`."""
+    """The claims for `clean`; the same figures as a report for `hard`."""
     goal = (lambda text: text) if look == "clean" else (lambda text: "report")
     frames = np.array([row.frame_id for row in rows])
     errors = np.array([row.errors["add-s"].add_s_m for row in rows])

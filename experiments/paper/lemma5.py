@@ -1,17 +1,17 @@
-"""Lemma 5 as a test that can fail: (5) over SE(3) and (7) over Z have equal optima, and Z + Delta solves (5).
+"""A numerical test of Lemma 5: (5) over SE(3) and (7) over Z have equal optima, and Z + Delta solves (5).
 
-In float64, with one shape held fixed, on analytic bodies and on the bundled model's decoder with codes of its
-library. Points are one camera's view with 1 mm of noise, so that the optimum is not zero. Each problem is
-solved from 50 random starts of its own, neither from the other's:
+It runs in float64 with a fixed shape, on analytic bodies and on the bundled model's decoder with codes of
+its library. Points are one camera's view with 1 mm of noise, so that the optimum is not zero. The two
+problems are solved independently, each from 50 random starts:
 
 - (5): six numbers xi, T = T_start exp(xi), by SciPy's trust-region least squares on the residuals f(T^-1 x);
 - (7): all of Z, by SciPy's L-BFGS through the differentiable registration.
 
 Starts are up to 10 degrees and 1 cm off; those of (7) have 3 mm of noise in each coordinate of Z as well.
-Then Delta = R* X + t* 1' - Z at the best Z found, and (5)'s slope is taken at Z + Delta. With r the residuals
-and J their derivatives by xi (radians times the root mean square distance of the points from the origin), it
-measures |J' r| / (|J| |r|), a cosine between the residuals and what a pose can change of them: 0 at a
-stationary point and at most 1.
+Then Delta = R* X + t* 1' - Z at the best Z found, and the gradient of (5) is evaluated at Z + Delta. With
+the residuals r and their Jacobian J with respect to xi (radians times the root mean square distance of the
+points from the origin), the measure is |J' r| / (|J| |r|), the cosine between the residuals and the changes
+that a pose can cause: 0 at a stationary point and at most 1.
 
     python -m experiments.paper.lemma5 [--quick]
 """
@@ -94,7 +94,7 @@ def measured(
 
 
 def solve_5(problem: Problem, T_start: Tensor) -> tuple[float, Tensor]:
-    """Least (5) found from a start, and its pose."""
+    """The smallest (5) found from a start, and its pose."""
 
     def seen(xi: Tensor) -> Tensor:
         return object_points(T_start @ pose.exp(xi[None]), problem.observation)
@@ -116,7 +116,7 @@ def solve_5(problem: Problem, T_start: Tensor) -> tuple[float, Tensor]:
 def solve_7(
     problem: Problem, z_start: Tensor, *, gradient_eps: float = UNDAMPED
 ) -> tuple[float, Tensor, int]:
-    """Least (7) found from a start, its Z, and the evaluations that it took."""
+    """The smallest (7) found from a start, its Z, and the number of evaluations."""
     scale = 1e-6  # square metres: L-BFGS's own tolerances are absolute
 
     def value(flat: np.ndarray) -> tuple[float, np.ndarray]:

@@ -1,10 +1,10 @@
-"""Several views of one table (Remark 3): each frame for itself against the pooled points of its tracks.
+"""Several views of one scene (Remark 3): single frames against the pooled points of tracks.
 
-Renders tables of the procedural objects, each seen six times, with a seed of its own. The same frames are
-estimated twice: one by one, and in order by a tracker that tells objects apart by where they stand in the
-world (`crisp estimate --tracks auto`). Labels serve as masks and for scoring, never for a track. The first
-sight of an object is the same in both, so what pooling does is judged on results that had a pool; both
-ways are taken on the same objects in the same frames.
+It renders scenes of the procedural objects with six views each and its own seed. The same frames are
+estimated twice: one by one, and in order by a tracker that associates objects by their position in the
+world (`crisp estimate --tracks auto`). Labels serve as masks and for scoring, but not for tracks. An
+object's first view is the same in both, so the comparison uses results that had a pool, on the same objects
+and frames.
 
     python -m experiments.paper.multi_view [--quick]
 """
@@ -38,7 +38,7 @@ from crisp.types import Estimate, Result
 from experiments.support.errors import MESHING, Error, Truth, fall, mean_finite
 from experiments.support.evidence import RESULTS, Claim, write_evidence
 
-LOOKS: tuple[LookName, ...] = ("hard",)  # where a single view leaves something to be desired
+LOOKS: tuple[LookName, ...] = ("hard",)  # the look on which single views have errors to improve
 SEEDS = {"clean": 5001, "hard": 5002}
 SCENES, VIEWS = 6, 6
 LEAST_VISIBLE, WELL_VISIBLE = 0.1, 0.7
@@ -52,8 +52,8 @@ class Seen:
     Args:
         error: of pose and shape; its `frame_id` names the object in its scene, over which intervals are
             taken: views of one object are not independent.
-        right: what 'certified' promises.
-        frames: how many frames its track held before this one; 0 without a track.
+        right: whether pose and shape are right as 'certified' promises.
+        frames: number of frames in its track before this one; 0 without a track.
     """
 
     error: Error
@@ -108,7 +108,7 @@ def rendered(look: LookName, options: argparse.Namespace) -> BopDataset:
 
 
 def measured(model: Model, dataset: BopDataset, *, work: Path) -> tuple[list[Seen], list[Seen]]:
-    """Every object in every frame, single and pooled, row by row; each scene is kept beside the renders."""
+    """Every object in every frame, single and pooled, row by row; each scene's rows are cached."""
     single: list[Seen] = []
     pooled: list[Seen] = []
     scenes = dataset.scene_ids
@@ -178,7 +178,7 @@ def _estimate(result: Result) -> Estimate | None:
 
 
 def claims_of(look: str, single: Sequence[Seen], pooled: Sequence[Seen]) -> list[Claim]:
-    """What pooling changed, on the results that had a pool, and what the tracks were worth."""
+    """The effect of pooling on the results that had a pool, and the quality of the tracks."""
     claims = tracks_of(look, pooled)
     for name, chosen in (
         ("with a pool", [row.frames > 0 for row in pooled]),
@@ -203,7 +203,7 @@ def claims_of(look: str, single: Sequence[Seen], pooled: Sequence[Seen]) -> list
 
 
 def tracks_of(look: str, pooled: Sequence[Seen]) -> list[Claim]:
-    """Whether a track is one object, and an object one track: labels only count here."""
+    """Whether a track is one object, and an object one track; labels are used only here."""
     named = [(row.error.frame_id.split("/")[0], row.track, row.error.frame_id) for row in pooled if row.track]
     objects: dict[tuple[str, str], Counter[str]] = {}
     for scene, name, truth in named:

@@ -1,12 +1,13 @@
-"""The pose step on SE(3): does it arrive, and how much sooner than the published Z solver.
+"""The pose step on SE(3): its convergence, and its speed against the published Z solver.
 
-Boxes, ellipsoids and unions of the two, of random sizes, seen from one random side without noise (about 1000
-points in float32), with starts that are off by up to 15 degrees and 2 cm. Views of boxes and unions are those
-in which three faces can be seen; one or two faces leave a direction open, whatever the solver.
+Problems are boxes, ellipsoids and unions of the two, of random sizes, in one random view without noise (about
+1000 points in float32), with starts that are off by up to 15 degrees and 2 cm. Views of boxes and unions show
+three faces, because one or two faces leave a direction undetermined for any solver.
 
-Speed: Z solver (Adam, 1e-3, through the same differentiable registration that gave the start) and SE(3) step
-minimise the same sum of squares of one object. First a run of each, with its trace, says after how many
-iterations it is below the target; then runs of just so many are timed, in turn, in CPU seconds of one thread.
+For the speed, the Z solver (Adam, 1e-3, through the same differentiable registration that gave the start)
+and the SE(3) step minimise the same sum of squares of one object. A first run of each, with its trace,
+gives the number of iterations to the target; then runs of that length are timed alternately, in CPU seconds
+of one thread.
 
     python -m experiments.paper.pose_step [--quick]
 """
@@ -97,7 +98,7 @@ def draw_learned(n: int, *, seed: int) -> Draws:
 
 
 def arrived(draws: Draws, body: Body, kernel: Kernel) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Whether each draw ends near enough, its rotation error (degrees) and its translation error (metres)."""
+    """Whether each draw converges, its rotation error (degrees) and its translation error (metres)."""
     found = Se3Step(kernel)(draws.field, draws.observation, draws.state)
     turn_deg, shift_m = pose_errors(found.state.T_camera_object, draws.T_true, body.turns)
     near = (turn_deg < NEAR_DEG) & (shift_m < NEAR_M)
@@ -191,7 +192,7 @@ def both_traces(draws: Draws, n: int, *, twin_iterations: int) -> list[tuple[Ten
 
 
 def speed_claim(label: str, found: Race, *, goal: str) -> Claim:
-    """The median over the draws in which both arrive."""
+    """The median over the draws in which both converge."""
     ratios, never = found.ratios(), len(found.twin_never)
     what = f"{label}: the Z solver's time over the SE(3) step's, median of {len(ratios)} draws"
     if never:

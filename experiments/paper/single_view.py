@@ -1,4 +1,4 @@
-"""Bodies whose surface is known, as a depth camera measures them: the visible side, by sphere tracing."""
+"""Analytic bodies as a depth camera measures them: their visible points, by sphere tracing."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ HIT_M = 1e-9
 
 @dataclass(frozen=True)
 class Body:
-    """An analytic field, how to draw codes of it, the turns that leave it as it is, and how it is looked at.
+    """An analytic field, a sampler of its codes, its symmetry rotations, and the allowed views.
 
     Args:
         draw: from (n, generator) to codes (n, C), float64.
-        turns: (S, 3, 3), the identity among them.
+        turns: (S, 3, 3), symmetry rotations including the identity.
         min_cosine: every axis of the object makes at least this cosine with the line of sight. Above 0 a
             camera sees three faces of a box; one or two would leave a translation open.
     """
@@ -44,7 +44,7 @@ def extents(n: int, g: torch.Generator) -> Tensor:
 
 
 def box_with_knob(n: int, g: torch.Generator) -> Tensor:
-    """A box and an ellipsoid that sticks out of its +x face, off the middle: no turn leaves it as it is."""
+    """A box and an ellipsoid that sticks out of its +x face, off the centre: it has no symmetry."""
     half = extents(n, g)
     centre = half * torch.tensor([1.0, 0.1, 0.4], dtype=torch.float64)
     return torch.cat([half, centre, half * torch.tensor([0.6, 0.4, 0.3], dtype=torch.float64)], dim=-1)

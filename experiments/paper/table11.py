@@ -1,9 +1,9 @@
 """Tab. 11 and Fig. 14: under self-training, sizes of unit-box coordinates drift; those of PNC cannot.
 
-Two arms: PNC (the bundled model), and the same with its heads trained anew, by the same recipe and on the
-same frames, on coordinates in unit boxes, with the scale of (24) in registration and corrector. Everything
-else is the same in both: descent on Z by Adam, one-hot shapes, the certificate (12) alone, the same `hard`
-frames and rates, and no guard, which would have stopped what is to be shown.
+There are two arms: PNC (the bundled model), and the same model with its heads retrained on coordinates in
+unit boxes, with the same recipe and frames, and with the scale of (24) in registration and corrector.
+Everything else is the same in both: descent on Z by Adam, one-hot shapes, the certificate (12) alone, the
+same `hard` frames and learning rates, and no guard, which would stop the drift.
 
     python -m experiments.paper.table11 --train-on BOP_DIR [--quick]
 """
@@ -66,10 +66,10 @@ class Scored:
 
 @dataclass(frozen=True)
 class Course:
-    """What a stream did to the sizes that the network says.
+    """Predicted sizes over a stream.
 
     Args:
-        steps: after so many steps,
+        steps: number of steps before each frame.
         size: the mean over the frame's objects of s, in units of the mean size.
         certified: share of the frame's objects.
     """
@@ -151,7 +151,7 @@ def unit_box_model(source: Model, target: BopDataset, options: argparse.Namespac
 
 
 def recipe() -> AdaptRecipe:
-    """Our rates, and a guard that never judges."""
+    """Our learning rates, and a guard that never checks."""
     guard = GuardConfig(every=2, objects=1, least=1, check_every=10**9)
     return replace(load_adapt_recipe("default"), guard=guard)
 
@@ -174,7 +174,7 @@ def adapted(arm: Arm, target: BopDataset, options: argparse.Namespace) -> tuple[
 
 
 def scores(arm: Arm, dataset: BopDataset, *, every: int) -> list[Scored]:
-    """Every labelled object of which enough can be seen."""
+    """Every labelled object that is visible enough."""
     found: list[Scored] = []
     keys = dataset.keys[::every]
     points: dict[int, np.ndarray] = {}

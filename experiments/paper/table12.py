@@ -1,7 +1,7 @@
-"""Tab. 12: what the frozen backbone gives. The same heads, training and test on DINOv2 and on random weights.
+"""Tab. 12: the effect of the frozen backbone: DINOv2 against random weights, same heads and training.
 
-Both train on the 300 `hard` frames of the experiment `adaptation` with their labels, by the bundled model's
-own recipe and on its decoder, and both are tested on the held-out `hard` set, network alone.
+Both train on the 300 labelled `hard` frames of the experiment `adaptation`, with the bundled model's recipe
+and decoder, and both are tested on the held-out `hard` set, network alone.
 
     python -m experiments.paper.table12 [--quick]
 """

@@ -1,6 +1,6 @@
-"""Table 14's experiment: Alg. 2 without and with D; and with h mixed by c_k d_k, the weights of (9) itself.
+"""Table 14's experiment: Alg. 2 without and with D, and with h averaged by c_k d_k, the weights of (9).
 
-Every fourth picture: four ways cost four times as much as one.
+It uses every fourth image, because four variants take four times as long as one.
 
 python -m experiments.paper.table14 [--quick]
 """

@@ -1,8 +1,9 @@
 """NOCS-like coordinates for table 11: Z in a unit box, and a scale in the registration (method, section 7).
 
-No second decoder is trained. A shape's field in its unit box is that of the metric decoder, both sides
-divided by its size: f_u(z | h) = f(r z | h) / r. So that lengths stay comparable, a "unit" is the mean size
-of the known objects, and r is an object's size over it; with r = 1 and no scale everything here is PNC.
+No second decoder is trained. A shape's field in its unit box is the metric decoder with input and output
+divided by the shape's size: f_u(z | h) = f(r z | h) / r. To keep lengths comparable, a "unit" is the mean
+size of the known objects, and r is an object's size over it; with r = 1 and no scale everything here is
+PNC.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from crisp.shape.sdf import SignedDistance
 
 @dataclass(frozen=True)
 class SizedField:
-    """f(r z | h) / r in units of the mean size; the code is h with r behind it.
+    """f(r z | h) / r in units of the mean size; the code is h with r appended.
 
     Args:
         metric: the decoder.

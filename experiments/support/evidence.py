@@ -1,6 +1,6 @@
-"""Evidence files: what was claimed, what was measured, and whether the one meets the other.
+"""Evidence files: claims with their goals, measured figures, and whether the goals are met.
 
-`benchmarks/` and `experiments/` write them; a claim that fails stays in the file.
+`benchmarks/` and `experiments/` write them; failed claims stay in the file.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ class Claim:
 
     Args:
         claim: the sentence.
-        goal: such as ">= 0.70" (also <=, >, <); "report" where nothing is claimed.
-        figure: what was measured.
-        interval: 95 %, low and high, where there is one.
+        goal: such as ">= 0.70" (also <=, >, <); "report" if nothing is claimed.
+        figure: the measured value.
+        interval: 95 %, low and high, if there is one.
         unit: of figure and goal, such as "share", "times" or "mm".
-        kind: "report" where the sample is too small to prove anything: then nothing passes or fails.
-        judge: "interval" compares the interval's worse end with the goal instead of the figure.
+        kind: "report" if the sample is too small for a conclusion: then nothing passes or fails.
+        judge: "interval" compares the interval's worse end with the goal, instead of the figure.
     """
 
     claim: str

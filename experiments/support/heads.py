@@ -1,4 +1,4 @@
-"""Heads trained anew by the bundled model's own recipe, on its decoder: the arms to hold others against."""
+"""Heads retrained with the bundled model's recipe on its decoder, as reference for other variants."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def train_new_heads(
     backbone: Backbone | None = None,
     store: Callable[[Problem], Store] = lambda _: FeatureStore,
 ) -> Path:
-    """A checkpoint with new heads; a finished one is kept, an unfinished one goes on.
+    """A checkpoint with retrained heads; a finished one is reused, an unfinished one continues.
 
     Args:
         source: gives decoder, library and (unless another is given) backbone.

@@ -1,10 +1,10 @@
-"""What one checkout answers for given frames: run by its path, with that checkout's `src` on PYTHONPATH.
+"""The answers of one checkout to given frames; run by its path, with that checkout's `src` on PYTHONPATH.
 
     python experiments/support/one_side.py JOB.json
 
-Of the package it uses only what its users use, so that the same file runs with an older checkout and a newer
-one: `crisp.load`, `with_correction`, `estimate`, `Frame.from_files` and `InputError`; beside that, the name
-of a model's field `meshing.resolution`. It writes one JSON file per frame.
+It uses only the package's public interface, so that the same file runs with older and newer checkouts:
+`crisp.load`, `with_correction`, `estimate`, `Frame.from_files` and `InputError`; also the name of a model's
+field `meshing.resolution`. It writes one JSON file per frame.
 """
 
 import json
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def answers(fine: Any, frame: dict[str, Any]) -> dict[str, Any]:
-    """What the model says of each mask, or why it refuses."""
+    """The model's answer for each mask, or its error."""
     model = fine if frame["meshes"] else replace(fine, meshing=replace(fine.meshing, resolution=COARSE))
     try:
         files = (frame[kind] for kind in ("rgb", "depth", "camera"))

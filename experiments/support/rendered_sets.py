@@ -1,6 +1,6 @@
-"""Rendered tables of the procedural objects that several experiments score on, and what those are told.
+"""Rendered scenes that several experiments score on, and the options of these experiments.
 
-Seeds are other than the training's: new poses, lights, backgrounds and cameras.
+The seeds differ from training's: new poses, lights, backgrounds and cameras.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ ADAPT_SCENES, ADAPT_VIEWS, ADAPT_SEED = 100, 3, 3001
 
 
 def size_of(look: str, *, quick: bool) -> tuple[int, int]:
-    """Scenes of a held-out set, and pictures of each."""
+    """Number of scenes of a held-out set, and images per scene."""
     return (3, 1) if quick else (SCENES[look], VIEWS)
 
 
 def held_out_set(look: str, work: Path, *, quick: bool, workers: int) -> BopDataset:
-    """A held-out set, rendered where it is missing."""
+    """A held-out set, rendered if it is missing."""
     scenes, views = size_of(look, quick=quick)
     return rendered(work, look, (scenes, views, SEEDS[look]), workers=workers)
 
@@ -40,10 +40,10 @@ def rendered(
     workers: int,
     objects: tuple[int, int] | None = None,
 ) -> BopDataset:
-    """A set of so many scenes, pictures of each and such a seed; rendered where it is missing.
+    """A set with these numbers of scenes and images per scene and this seed; rendered if it is missing.
 
     Args:
-        objects: fewest and most in a scene, where not as usual.
+        objects: fewest and most per scene, if not the default.
     """
     scenes, views, seed = what
     split = f"{look}_{scenes}x{views}"
@@ -55,7 +55,7 @@ def rendered(
 
 
 def parser_of(description: str | None, *, quick: str) -> argparse.ArgumentParser:
-    """What the experiments `adaptation`, `table11` and `table12` are told."""
+    """Options of the experiments `adaptation`, `table11` and `table12`."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help=quick)
     parser.add_argument("--weights", default="bundled")

@@ -1,9 +1,9 @@
 """Whether two checkouts give the same answers: the demo scene and real frames, with every corrector setting.
 
 Statuses, labels and certificates must be equal, poses within 1e-5 m and 1e-3 degrees. Every exception is
-listed, with what it was and what it is. Settings that take seconds an object are tried on few objects
-(`both_sides.chosen`). Each side runs in a process of its own, on one thread, with only what users call; its
-answers are kept, so that the older side is asked once.
+listed with both answers. Settings that take seconds per object run on few objects (`both_sides.chosen`).
+Each side runs in its own process, on one thread, through the public interface; its answers are cached, so
+that the older side runs only once.
 
     python -m experiments.support.same_answers --before CHECKOUT --data DIR [--after CHECKOUT] [--side before]
     python -m experiments.support.same_answers --before CHECKOUT --data DIR --quick
@@ -84,7 +84,7 @@ class Compared:
 
     @property
     def exceptions(self) -> int:
-        """Objects that differ in more than words."""
+        """Objects that differ in more than the wording of their messages."""
         return len({(d.frame, d.detection) for d in self.differences if d.kind != "words"})
 
 

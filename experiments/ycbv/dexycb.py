@@ -1,4 +1,4 @@
-"""The YCB model on one frame of DexYCB: another camera, another laboratory. Four objects, as they are.
+"""The YCB model on one frame of DexYCB (another camera, another laboratory) with four objects.
 
 python -m experiments.ycbv.dexycb --data FOLDER [--quick]
 """

@@ -1,9 +1,9 @@
-"""The bundled YCB model adapts to the real frames by itself, and is judged on them before and after.
+"""The bundled YCB model is self-trained on the real frames, and scored on them before and after.
 
-Twice: on the frames themselves, as the paper does (transductive), and with each scene judged by a model that
-has adapted to the other scenes alone (leave one scene out). Of the labels the masks are used, in both, and
-nothing else. Figures are of the network alone and with the search, nearly equal pictures of an object
-counting as one.
+There are two protocols: transductive, as in the paper, scores on the adapted frames; leave one scene out
+scores each scene with a model that was adapted to the other scenes. In both, only the masks of the labels
+are used for adaptation. Figures are of the network alone and with the search; nearly equal images of an
+object count as one.
 
     python -m experiments.ycbv.ycbv_adapt --data FOLDER [--quick] [--protocols transductive]
 """
@@ -90,12 +90,12 @@ def estimates(weights: str | Path, dataset: BopDataset, way: str, options: argpa
 
 
 def everywhere(dataset: BopDataset, way: str, options: argparse.Namespace) -> list[Row]:
-    """Adapted to all frames, judged on all frames."""
+    """Adapted to all frames, scored on all frames."""
     return estimates(adapted(dataset, options), dataset, way, options)
 
 
 def elsewhere(dataset: BopDataset, way: str, options: argparse.Namespace) -> list[Row]:
-    """Each scene judged by what has adapted to the others."""
+    """Each scene scored with a model that was adapted to the others."""
     rows: list[Row] = []
     for scene in dataset.scene_ids:
         others = [other for other in dataset.scene_ids if other != scene]
@@ -115,7 +115,7 @@ def adaptation(dataset: BopDataset, options: argparse.Namespace) -> Path:
 
 
 def adapted(dataset: BopDataset, options: argparse.Namespace) -> Path:
-    """The checkpoint after the adaptation; one that was finished is kept."""
+    """The checkpoint after the adaptation; a finished one is reused."""
     out = adaptation(dataset, options)
     todo = AdaptOptions(
         dataset=dataset.root,
@@ -140,7 +140,7 @@ def changed(title: str, before: Sequence[Row], after: Sequence[Row]) -> Iterator
 
 
 def judged(title: str, changes: Sequence[Claim]) -> list[Claim]:
-    """The two goals: none lost, some gained beyond doubt."""
+    """The two goals: no AUC lower, and some higher."""
     worst = min(changes, key=lambda claim: claim.figure)
     surely = sum(claim.interval is not None and claim.interval[0] > 0 for claim in changes)
     raised = sum(claim.figure > 0 for claim in changes)

@@ -1,10 +1,10 @@
-"""The YCB model's certificate, calibrated on renderings: how far it can be trusted on real frames.
+"""Precision on real frames of the YCB model's certificate, which is calibrated on renderings.
 
-A view (one object in one scene, however many nearly equal pictures there are of it) counts as certified if
-any of its pictures is, and as wrong if any certified one is: ADD-S above 10 % of the diameter. Then what the
-model calls the two clamps that the paper names as its own weakness, over renderings and real frames; and
-what it says of the eight objects of an LM-O frame (`lmo/test`), none of which it knows. Whatever 10 % of can
-be seen counts, in the renderings, too.
+A view is one object in one scene, with all its nearly equal images. It counts as certified if any of its
+images is, and as wrong if any certified image is: ADD-S above 10 % of the diameter. The experiment also
+measures the names given to the two clamps, which the paper names as its weakness, on renderings and real
+frames; and the results for the eight objects of an LM-O frame (`lmo/test`), none of which the model knows.
+All objects with a visible fraction of at least 10 % count, in the renderings, too.
 
     python -m experiments.ycbv.ycbv_certificate --data FOLDER [--quick]
 """
@@ -71,7 +71,7 @@ def main() -> None:
 
 
 def real_claims(rows: Sequence[Row]) -> list[Claim]:
-    """The two figures that are aimed at."""
+    """The two claims with goals."""
     views = {row.view for row in rows}
     certified = {row.view for row in rows if row.certified}
     wrong = {row.view for row in rows if row.certified and row.wrong}
@@ -87,7 +87,7 @@ def real_claims(rows: Sequence[Row]) -> list[Claim]:
 
 
 def said(name: str, rows: Sequence[Row], weights: np.ndarray) -> list[Claim]:
-    """Verdicts, and how often the object's name is right, among all and among the certified."""
+    """Certified shares, and the share of right names, among all and among the certified."""
     claims = verdicts(name, rows, weights)
     certified = [i for i, row in enumerate(rows) if row.certified]
     for who, chosen in (("all", list(range(len(rows)))), ("the certified", certified)):
@@ -103,7 +103,7 @@ def said(name: str, rows: Sequence[Row], weights: np.ndarray) -> list[Claim]:
 
 
 def clamps(name: str, rows: Sequence[Row]) -> list[Claim]:
-    """The confusion table, a row for each clamp; a view that is called two things counts in both."""
+    """The confusion table, one row per clamp; a view with two names counts in both columns."""
     claims = []
     for clamp, other in zip(CLAMPS, reversed(CLAMPS), strict=True):
         own = [row for row in rows if row.name == clamp]
@@ -126,7 +126,7 @@ def clamps(name: str, rows: Sequence[Row]) -> list[Claim]:
 
 
 def strangers(model: Model, dataset: BopDataset) -> list[Claim]:
-    """Objects that the model has never seen: none should be certified, all should be unknown."""
+    """Unknown objects: none should be certified, and all should be named `unknown`."""
     found: list[Result] = []
     for key in dataset.keys:
         found += model.estimate(dataset.load_frame(key), masks_of(dataset, key))

@@ -1,4 +1,4 @@
-"""The figures of the experiments on YCB-Video: nearly equal pictures weighted, intervals over scenes."""
+"""Statistics of the experiments on YCB-Video: weights for nearly equal images, intervals over scenes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Part = tuple[str, str, Statistic, str]
 
 
 def weights_of(rows: Sequence[Row]) -> np.ndarray:
-    """Nearly equal pictures of an object count as one, together."""
+    """Weights with which nearly equal images of an object count as one."""
     count = Counter(row.view for row in rows)
     return np.array([1.0 / count[row.view] for row in rows])
 
@@ -32,7 +32,7 @@ def equal(rows: Sequence[Row]) -> np.ndarray:
 def over_scenes(
     rows: Sequence[Row], values: np.ndarray, weights: np.ndarray, statistic: Statistic
 ) -> tuple[float, tuple[float, float]]:
-    """A statistic of the rows' values and weights, and its 95 % interval: scenes are drawn."""
+    """A statistic of the rows' values and weights, and its 95 % bootstrap interval over scenes."""
     places = np.arange(len(rows), dtype=float)  # errors must not be negative, which a change can be
 
     def of(chosen: np.ndarray) -> float:
@@ -53,7 +53,7 @@ def weighted_auc(threshold: float) -> Statistic:
 
 
 def weighted_median(e: np.ndarray, w: np.ndarray) -> float:
-    """The least value that half of the weight does not exceed."""
+    """The weighted median: the smallest value that half of the weight does not exceed."""
     order = np.argsort(e)
     return float(e[order][np.searchsorted(np.cumsum(w[order]), 0.5 * w.sum())])
 
@@ -103,7 +103,7 @@ def figures(
 def claims_of(
     title: str, rows: Sequence[Row], weights: np.ndarray, *, goals: Mapping[str, str] | None = None
 ) -> list[Claim]:
-    """All figures of one way on one set.
+    """All figures of one corrector on one set.
 
     Args:
         goals: by figure, such as "ADD-S AUC at 2 cm"; the others are a report.

@@ -1,8 +1,8 @@
-"""What the experiments on the objects of YCB-Video share: the frames, the model's estimates, their scores.
+"""Common part of the experiments on YCB-Video's objects: frames, the model's estimates, and their scores.
 
 Real frames come from a folder (`--data`, or the variable `CRISP_REAL_FRAMES`) that holds `ycbv` in BOP's
-layout (`train_real`, `test`, `models`), `dexycb/test` and `lmo/test`. Rendered ones lie in `--renders`, made
-with the commands of docs/ycb.md. Where a folder is not there, what needs it is not measured.
+layout (`train_real`, `test`, `models`), `dexycb/test` and `lmo/test`. Rendered frames are in `--renders`,
+made with the commands of docs/ycb.md. If a folder is missing, the figures that need it are not measured.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ from experiments.layouts.real_frames import VARIABLE
 REAL_SPLITS = ("train_real", "test")
 WAYS = {"no corrector": "none", "Alg. 1": "bcd", "Alg. 2": "default", "search": "search"}
 OWN = "search"
-"""What the model uses unless told otherwise, and what the goals are of."""
+"""The model's default corrector, to which the goals refer."""
 RENDERED_FRAMES = 16
-"""Of the rendered test split, the first so many: two of each scene."""
+"""Number of frames used from the start of the rendered test split: two per scene."""
 PROTOCOLS: tuple[str, ...] = ("add-s", "crisp-shape", "chamfer-mm")
-LEAST_VISIBLE = 0.1  # as BOP: what is hidden but for that is asked of nobody
+LEAST_VISIBLE = 0.1  # as in BOP: objects with a smaller visible fraction are not evaluated
 WRONG_SHARE = 0.1
-"""An estimate is wrong from an ADD-S of this share of the diameter on."""
+"""An estimate is wrong if its ADD-S is at least this share of the diameter."""
 OBJECTS = tuple(range(1, 22))
 
 
 @dataclass(frozen=True)
 class Row:
-    """One labelled object and what was said of it; infinite errors where there is no estimate.
+    """One labelled object and its result; infinite errors if there is no estimate.
 
     Args:
-        view: scene and object: in the real frames all pictures of one scene are nearly equal.
-        certified: None without a verdict.
+        view: scene and object; in the real frames all images of one scene are nearly equal.
+        certified: None without a certificate.
         label: the name that the model gave to it.
     """
 
@@ -74,10 +74,10 @@ class Row:
 
 
 def parser_of(description: str | None, *, renders: bool = False) -> argparse.ArgumentParser:
-    """What all of these experiments are told. Estimates are kept in `--work` and shared among them.
+    """Options of all these experiments. Estimates are cached in `--work` and shared among them.
 
     Args:
-        renders: it looks at rendered scenes, too.
+        renders: the experiment also uses rendered scenes.
     """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="a few frames of each set")
@@ -95,7 +95,7 @@ def used(model: Model) -> dict[str, Any]:
 
 
 def is_there(folder: Path | None, what: str, *parts: str) -> bool:
-    """Whether there is such a folder with these parts; if not, that is said."""
+    """Whether the folder exists with these parts; prints a message if not."""
     there = folder is not None and all((folder / part).is_dir() for part in parts or (".",))
     if not there:
         print(f"not measured: there are no {what} at {folder} (docs/ycb.md says where they come from).")
@@ -107,7 +107,7 @@ def has_real_frames(data: Path | None) -> bool:
 
 
 def rendered_set(folder: Path) -> BopDataset | None:
-    """The rendered test split, if it is there."""
+    """The rendered test split, if present."""
     return BopDataset(folder, "test") if is_there(folder, "renderings", "test", "models") else None
 
 
@@ -117,7 +117,7 @@ def shown(dataset: BopDataset, key: FrameKey) -> list[Instance]:
 
 
 def masks_of(dataset: BopDataset, key: FrameKey) -> list[np.ndarray]:
-    """Visible masks of a frame's objects that count."""
+    """Visible masks of a frame's evaluated objects."""
     return [dataset.mask(key, instance.index) for instance in shown(dataset, key)]
 
 
@@ -139,7 +139,7 @@ def real_set(data: Path, work: Path, *, scenes: Sequence[int] | None = None) -> 
 
 
 def link(place: Path, target: Path) -> None:
-    """A link that leads there, whatever it led to before."""
+    """Make a link to the target, replacing an older link."""
     if place.is_symlink() and place.resolve() != target.resolve():
         place.unlink()
     if not place.is_symlink():
@@ -147,7 +147,7 @@ def link(place: Path, target: Path) -> None:
 
 
 def digest_of(*said: object) -> str:
-    """Twelve digits that change with any of these values."""
+    """A digest of twelve digits over these values."""
     return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()[:12]
 
 
@@ -176,7 +176,7 @@ def scored(
     root, split = dataset.root, dataset.split
     predict(changed, root, PredictOptions(split, frames=most_frames, min_visible=LEAST_VISIBLE), out=folder)
     found = score(
-        ScoreOptions(folder, root, split, protocols=PROTOCOLS, predicted_frames_only=True), progress=True
+        ScoreOptions(folder, root, split, protocols=tuple(METRICS), predicted_frames_only=True), progress=True
     )
     labels = {
         (frame["frame_id"], entry["detection"]): entry["label"]

@@ -1,10 +1,10 @@
 """The bundled YCB model, trained on renderings alone: on renderings of other scenes, and on real frames.
 
-Four ways: the network alone, Alg. 1, Alg. 2, and the search among known objects, which is the model's own
-and what the goals are of. Of the rendered scenes objects of which at least 70 % can be
-seen count, as in `held_out`; of the real frames every labelled object of which 10 % can be seen. Masks are
-the labels'. On the real frames, nearly equal pictures of an object count as one. Intervals are over scenes,
-of which there are six real ones: few.
+It compares the network alone, Alg. 1, Alg. 2, and the search among known objects, which is the model's
+default and to which the goals refer. In rendered scenes objects with a visible fraction of at least 70 %
+count, as in `held_out`; in real frames every labelled object with at least 10 %. Masks are the labels'. In
+the real frames, nearly equal images of an object count as one. Intervals are over scenes; there are only
+six real ones.
 
     python -m experiments.ycbv.ycbv_syn --data FOLDER [--quick]
 """

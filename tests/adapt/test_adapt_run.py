@@ -12,9 +12,10 @@ import pytest
 from safetensors.torch import load_file
 
 from crisp.adapt import run
-from crisp.adapt.options import AdaptOptions, claim
+from crisp.adapt.options import AdaptOptions
 from crisp.adapt.recipe import AdaptRecipe
 from crisp.adapt.run import adapt, audit_path
+from crisp.adapt.run_record import claim
 from crisp.adapt.snapshot import read_audit
 from crisp.certify.certificate import CertificateConfig
 from crisp.data.bop.reader import BopDataset

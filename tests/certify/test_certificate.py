@@ -64,6 +64,12 @@ def test_the_truth_is_certified() -> None:
     assert found.free_space_share == 0.0
 
 
+def test_bounds_that_do_not_count_certify_nothing_and_say_so() -> None:
+    found = certificate(config=replace(STRICT, withheld="measured with another corrector."))
+    assert not found.certified and found.reasons == ("measured with another corrector.",)
+    assert found.residual_quantile_m == certificate(config=STRICT).residual_quantile_m
+
+
 def test_a_wrong_pose_is_not_and_the_reason_tells_why() -> None:
     # 1 cm farther away: no face is nearer than 1 cm x the cosine of its tilt, which is at least 0.4 here.
     found = certificate(SCENE.estimate(moved_m=(0.0, 0.0, 0.01)))

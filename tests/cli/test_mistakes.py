@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from command import Command, refused
 
-from crisp.cli import VERBS
 from crisp.cli.info import Info
 from crisp.shipped import correction_names
 
@@ -86,11 +85,6 @@ def test_predicting_is_estimating_a_set(crisp_command: Command) -> None:
     more = options["estimate"] - options["evaluate predict"]
     assert more == {"--rgb", "--depth", "--camera", "--masks"}
     assert options["evaluate predict"] <= options["estimate"]
-
-
-def test_every_verb_has_a_record_that_runs() -> None:
-    for verb in VERBS.values():
-        assert callable(verb.settings().__metadata__ and verb.settings().__origin__.run)
 
 
 def test_only_an_empty_folder_is_needed_to_be_refused(crisp_command: Command, tmp_path: Path) -> None:

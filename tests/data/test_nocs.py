@@ -11,15 +11,14 @@ from PIL import Image
 from replicas import nocs_models, write_nocs
 
 from crisp.data.bop.writer import BopFrame
+from crisp.data.nocs.detections import detections_path, read_mask_rcnn
 from crisp.data.nocs.files import (
     CAMERA_K,
     REAL_K,
     camera_of,
     coordinate_image,
-    detections_path,
     read_coordinates,
     read_depth_m,
-    read_mask_rcnn,
 )
 from crisp.data.nocs.models import model_id
 from crisp.data.nocs.reader import NocsDataset

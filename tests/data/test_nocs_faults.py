@@ -14,7 +14,7 @@ from PIL import Image
 from replicas import write_nocs
 
 from crisp.data.dataset import FrameKey
-from crisp.data.nocs.files import read_mask_rcnn
+from crisp.data.nocs.detections import read_mask_rcnn
 from crisp.data.nocs.models import model_id
 from crisp.data.nocs.reader import NocsDataset
 from crisp.data.plain_pickle import read_plain_pickle, write_plain_pickle

@@ -10,10 +10,12 @@ from replicas import nocs_models, satellites
 
 from crisp.data.dataset import Dataset
 from crisp.data.layouts import open_dataset
+from crisp.data.nocs.files import CATEGORIES
+from crisp.data.spe3r.writer import role_of
 from crisp.doctor.sets import check_split
 from crisp.errors import InputError
 from crisp.synth.config import SynthesisConfig
-from crisp.synth.layouts import resized, role_of, with_categories
+from crisp.synth.layouts import resized, with_categories
 from crisp.synth.procedural import default_models
 from crisp.synth.procedural.satellites import spacecraft
 from crisp.synth.synthesise import synthesise
@@ -64,7 +66,7 @@ def test_a_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     before = image.stat().st_mtime_ns
     rendered(tmp_path, models, layout="spe3r", split="train")
     assert image.stat().st_mtime_ns == before
-    with pytest.raises(InputError, match="was begun with another configuration"):
+    with pytest.raises(InputError, match="was started with another configuration"):
         rendered(tmp_path, models, layout="spe3r", split="train", seed=1)
 
 
@@ -100,9 +102,13 @@ def test_spacecraft_are_solid_and_unlike_each_other() -> None:
 
 
 def test_default_models_are_those_of_the_layout() -> None:
-    kinds = {model.kind for model in default_models("nocs")}
+    kinds = {
+        model.kind for model in default_models(SynthesisConfig(layout="nocs", split="real_test").writing)
+    }
     assert kinds == {"bottle", "bowl", "camera", "can", "laptop", "mug"}
     box = nocs_models()[3]
-    (named,) = with_categories([ObjectModel("bottle_of_mine", "bottle_of_mine", box.mesh, box.surface)])
-    assert named.kind == "bottle" and with_categories([box])[0].kind == "brick"
+    (named,) = with_categories(
+        [ObjectModel("bottle_of_mine", "bottle_of_mine", box.mesh, box.surface)], CATEGORIES
+    )
+    assert named.kind == "bottle" and with_categories([box], CATEGORIES)[0].kind == "brick"
     np.testing.assert_allclose(resized(box, 2.0).surface.vertices, 2 * box.surface.vertices)

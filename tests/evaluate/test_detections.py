@@ -179,7 +179,7 @@ def test_predict_estimates_what_was_found(tmp_path: Path, bop_root: Path, flat_m
     entries[2]["score"] = 0.95
     file = write_detections(tmp_path / "found.json", entries)
     out = tmp_path / "out"
-    given = {"most_frames": 2, "detections": file, "min_score": 0.85}
+    given = {"frames": 2, "detections": file, "min_score": 0.85}
     (fault,) = predict(flat_model, bop_root, PredictOptions("train", **given), out=out)
     assert "000000/000001" in fault and "has no mask" in fault
     content = json.loads((out / "results.json").read_text())
@@ -196,7 +196,7 @@ def test_predict_estimates_what_was_found(tmp_path: Path, bop_root: Path, flat_m
     np.testing.assert_allclose(ours["T_camera_object"], theirs["T_camera_object"], atol=1e-6)
     with pytest.raises(InputError, match="another model or other settings"):
         predict(flat_model, bop_root, PredictOptions("train", frames=2), out=out)
-    with pytest.raises(InputError, match="leave min_visib_fract at 0"):
+    with pytest.raises(InputError, match="leave min_visible at 0"):
         predict(flat_model, bop_root, PredictOptions("train", min_visible=0.1, **given), out=out)
     scores = score(
         ScoreOptions(

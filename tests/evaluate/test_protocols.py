@@ -12,8 +12,8 @@ import pytest
 from scored_set import BOTTLE, BOX, CAN, failed, motion, truth, write_predictions, write_set
 
 from crisp.data.bop.reader import BopDataset, FrameKey, Instance
+from crisp.data.layout import Conventions
 from crisp.errors import InputError
-from crisp.evaluate.conventions import Conventions
 from crisp.evaluate.metrics import METRICS, metrics_named
 from crisp.evaluate.options import ScoreOptions
 from crisp.evaluate.score import score, score_set

@@ -35,10 +35,10 @@ def standing(root: Path) -> Path:
     return root
 
 
-def written(tmp_path: Path, content: Any) -> Path:
+def written(tmp_path: Path, content: Any) -> str:
     path = tmp_path / "ids.json"
     path.write_text(json.dumps(content))
-    return path
+    return str(path)
 
 
 def frames(out: Path) -> dict[str, Any]:
@@ -141,7 +141,10 @@ def test_a_file_that_cannot_be_meant_is_refused_first(
 ) -> None:
     with pytest.raises(InputError, match=says):
         predict(
-            flat_model, root, PredictOptions("train", tracks=written(tmp_path, content)), out=tmp_path / "out"
+            flat_model,
+            root,
+            PredictOptions("train", tracks=written(tmp_path, content)),
+            out=tmp_path / "out",
         )
     assert not (tmp_path / "out").exists()
 

@@ -10,10 +10,11 @@ import pytest
 from PIL import Image
 
 from crisp.errors import InputError
-from crisp.evaluate.options import PredictOptions
-from crisp.evaluate.predict import FrameFiles, estimate_files, predict
+from crisp.evaluate.options import ModelChoice, PredictOptions
+from crisp.evaluate.predict import estimate_files, predict
 from crisp.model import load_model
 from crisp.output.registry import SINKS, sinks_named
+from crisp.sources.frame_files import FrameFiles
 
 TOY = '''
 from crisp.output.sink import NullSink
@@ -44,17 +45,16 @@ def test_it_takes_a_single_frame(flat_checkpoint: Path, tmp_path: Path, capsys) 
     """A flat square of 0.1 m at 0.6 m, which is what the model makes of every crop."""
     rgb, mask = np.full((72, 96, 3), 90, np.uint8), np.zeros((72, 96), np.uint8)
     mask[26:46, 38:58] = 255
-    files = FrameFiles(
-        tmp_path / "rgb.png", tmp_path / "depth.png", tmp_path / "camera.json", (tmp_path / "mask.png",)
-    )
-    Image.fromarray(rgb).save(files.rgb)
-    Image.fromarray(np.full((72, 96), 600, np.uint16)).save(files.depth)
-    Image.fromarray(mask).save(files.masks[0])
-    files.camera.write_text(json.dumps({"cam_K": [120, 0, 48, 0, 120, 36, 0, 0, 1], "depth_scale": 1.0}))
+    rgb_path, depth_path, camera_path = (tmp_path / name for name in ("rgb.png", "depth.png", "camera.json"))
+    Image.fromarray(rgb).save(rgb_path)
+    Image.fromarray(np.full((72, 96), 600, np.uint16)).save(depth_path)
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    camera_path.write_text(json.dumps({"cam_K": [120, 0, 48, 0, 120, 36, 0, 0, 1], "depth_scale": 1.0}))
+    masks = (tmp_path / "mask.png",)
+    files = FrameFiles(rgb=rgb_path, depth=depth_path, camera=camera_path, masks=masks)
     out = tmp_path / "out"
-    (result,) = estimate_files(
-        files, out, weights=flat_checkpoint, correct="none", sinks=("depths", "json", "table")
-    )
+    choice = ModelChoice(str(flat_checkpoint), "none")
+    (result,) = estimate_files(files, choice, out=out, sinks=("depths", "json", "table"))
     assert result.status == "ok"
     name, depth_m = (out / "depths.txt").read_text().split()
     assert name == "rgb" and float(depth_m) == pytest.approx(0.6, abs=3e-3)

@@ -8,7 +8,7 @@ import torch
 from crisp.errors import InputError
 from crisp.geometry import pose
 from crisp.geometry.align import weighted_procrustes
-from crisp.refine.pose_step import NO_FIELD, NOT_FINITE, TOO_FEW_POINTS, Look, Posing, Se3Step
+from crisp.refine.pose_step import NO_FIELD, NOT_FINITE, TOO_FEW_POINTS, Evaluation, Posing, Se3Step
 from crisp.refine.problem import Observation, SoftL1, Squares, State, mean_rho, object_points, objective
 from crisp.refine.z_step import ZGradientStep
 from crisp.shape.sdf import AnalyticBox, AnalyticSphere
@@ -86,10 +86,10 @@ def test_the_chain_rule_by_hand_is_autograds(kernel):
     xi = torch.zeros(4, 6, dtype=torch.float64, requires_grad=True)
     moved = replace(state, T_camera_object=state.T_camera_object @ pose.exp(xi))
     (gradient,) = torch.autograd.grad(objective(BOX, moved, observation, kernel).sum(), xi)
-    look = Look.at(posing, state.T_camera_object, kernel)
-    at = look.linearised(kernel)
+    evaluation = Evaluation.at(posing, state.T_camera_object, kernel)
+    at = evaluation.linearised(kernel)
     torch.testing.assert_close(2 * at.slope, gradient)
-    torch.testing.assert_close(look.objective, objective(BOX, state, observation, kernel))
+    torch.testing.assert_close(evaluation.objective, objective(BOX, state, observation, kernel))
 
     def residuals(xi):
         moved = state.T_camera_object[:1] @ pose.exp(xi[None])

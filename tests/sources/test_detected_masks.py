@@ -85,7 +85,7 @@ def test_a_nocs_folder_gives_masks_with_categories(tmp_path: Path) -> None:
 def test_spe3r_has_none(tmp_path: Path) -> None:
     write_spe3r(tmp_path)
     dataset = open_dataset(tmp_path, "test")
-    with pytest.raises(InputError, match="no form of detections is known"):
+    with pytest.raises(InputError, match="no detections for"):
         open_detections(dataset, tmp_path / "x.json")
     assert isinstance(MasksBeside(dataset), MaskSource)
     assert len(MasksBeside(dataset).masks(dataset.keys[0])) == 1

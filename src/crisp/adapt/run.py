@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 import crisp
 from crisp.adapt.adapter import Adapter
@@ -25,16 +25,16 @@ from crisp.adapt.snapshot import AuditLog, read_snapshot, write_snapshot
 from crisp.certify.calibration import NAME as CALIBRATION
 from crisp.certify.calibration import write_calibration
 from crisp.data.dataset import FrameKey
+from crisp.data.detections import DetectedMasks
 from crisp.data.layouts import open_dataset
+from crisp.documents import read_json, write_json
 from crisp.errors import InputError
-from crisp.learn.journal import write_json
+from crisp.files import write_whole
 from crisp.model import Model, load_model
 from crisp.networks.backbone import Features
 from crisp.networks.checkpoint import JSON_NAME, save_checkpoint, sha256
 from crisp.output.results import prepare_folder
 from crisp.progress import track
-from crisp.sources.frames import read_json
-from crisp.sources.masks import DetectedMasks
 from crisp.types import Frame
 
 STATE, FEATURES, CHECKPOINT = "state", "features", "checkpoint"
@@ -180,9 +180,7 @@ class _Course:
     def _store_features(self, key: FrameKey, features: Features) -> None:
         path = self._feature_path(key)
         path.parent.mkdir(exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        save_file({"taps": features.taps.contiguous(), "cls": features.cls.contiguous()}, temporary)
-        temporary.replace(path)
+        write_whole(path, save({"taps": features.taps.contiguous(), "cls": features.cls.contiguous()}))
 
     def _snapshot_path(self, number: int) -> Path:
         return self._options.out / STATE / f"{number:08d}.{self._fabric.global_rank}.safetensors"

@@ -10,12 +10,13 @@ from typing import Any
 from crisp.adapt.options import AdaptOptions
 from crisp.adapt.recipe import AdaptRecipe
 from crisp.data.dataset import Dataset
+from crisp.data.detections import DetectedMasks
+from crisp.documents import write_json
 from crisp.errors import InputError
-from crisp.learn.journal import write_json
 from crisp.model import Model
 from crisp.output.results import described
 from crisp.sources.frames import read_json
-from crisp.sources.masks import DetectedMasks, MasksBeside, MaskSource, open_detections
+from crisp.sources.masks import MasksBeside, MaskSource, open_detections
 
 RUN_FILE = "run.json"
 

@@ -1,25 +1,43 @@
 """`calibration.json` of a checkpoint: the certificate's bounds for this model, and how they were found.
 
 It lies beside the checkpoint's files without being one of them: calibrating changes neither a weight nor a
-hash. It names the model that it was made for instead, and counts for no other.
+hash. It names the model that it was made for instead, and counts for no other; and the corrector that the
+bounds were measured with, as another one leaves other residuals.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from crisp.certify.certificate import UNCALIBRATED, CertificateConfig
+from crisp.documents import build_record, read_record, write_json
 from crisp.errors import InputError
-from crisp.files import write_whole
-from crisp.refine.free_space import FreeSpaceConfig
-from crisp.shape.surface import SurfaceConfig
+from crisp.refine.recipes import same_correction
 
 NAME = "calibration.json"
 FORMAT_VERSION = 1
+DEFAULT = "default"
+_ELSEWHERE = {"calibrated_with", "withheld"}  # fields of the certificate that its table does not have
+
+
+@dataclass(frozen=True)
+class StoredCalibration:
+    """`calibration.json`.
+
+    Args:
+        certificate: the fields of `CertificateConfig` that are bounds and settings, all of them.
+        evidence: free JSON values.
+        corrector: the settings that the bounds were measured with; None, as in older files, for the model's.
+    """
+
+    format_version: int
+    model_sha256: str
+    certificate: Mapping[str, Any]
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    corrector: str | None = None
 
 
 def write_calibration(
@@ -30,50 +48,57 @@ def write_calibration(
     Raises:
         InputError: the file cannot be written.
     """
-    content = {
-        "format_version": FORMAT_VERSION,
-        "model_sha256": model_sha256,
-        "certificate": asdict(config),
-        "evidence": dict(evidence),
-    }
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
-    except OSError as error:
-        raise InputError(f"the calibration {path} cannot be written: {error.strerror or error}.") from error
+    bounds = {key: value for key, value in asdict(config).items() if key not in _ELSEWHERE}
+    stored = StoredCalibration(FORMAT_VERSION, model_sha256, bounds, evidence, config.calibrated_with)
+    write_json(path, stored)
 
 
-def read_calibration(path: Path, *, model_sha256: str) -> CertificateConfig:
+def read_calibration(path: Path, *, model_sha256: str, own: str = DEFAULT) -> CertificateConfig:
     """The bounds for a model; the published ones, which say so, where it was not calibrated.
+
+    Args:
+        own: the model's own correction settings.
 
     Raises:
         InputError: a file of another form.
     """
     if not path.is_file():
         return CertificateConfig()
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        version, made_for, fields = (
-            content[key] for key in ("format_version", "model_sha256", "certificate")
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is not a calibration: {error!r}.") from error
-    if version != FORMAT_VERSION:
-        raise InputError(f"{path} has format version {version!r}, this software reads {FORMAT_VERSION}.")
-    if made_for != model_sha256:
+    stored = read_record(path, StoredCalibration, version=FORMAT_VERSION)
+    if stored.model_sha256 != model_sha256:
         return replace(CertificateConfig(), calibration=f"{UNCALIBRATED} ({NAME} is of another model)")
-    return _config(fields, path)
+    return _config(stored, path, own)
 
 
-def _config(fields: Any, path: Path) -> CertificateConfig:
-    wanted = set(asdict(CertificateConfig()))
-    if not isinstance(fields, dict) or set(fields) != wanted:
-        raise InputError(f"the certificate in {path} must have the keys {', '.join(sorted(wanted))}.")
-    try:
-        parts = {
-            "surface": SurfaceConfig(**fields["surface"]),
-            "free_space": FreeSpaceConfig(**fields["free_space"]),
-        }
-        return CertificateConfig(**fields | parts)
-    except TypeError as error:
-        raise InputError(f"the certificate in {path} cannot be read: {error}.") from error
+def bounds_under(config: CertificateConfig, correct: str) -> CertificateConfig:
+    """The same bounds for estimates of other correction settings than those that they were measured with.
+
+    Args:
+        correct: name or TOML file of the settings that will be used.
+
+    Returns:
+        A certificate that certifies nothing, and says why, unless the settings are the same.
+
+    Raises:
+        InputError: no such settings.
+    """
+    measured = config.calibrated_with
+    if measured is None or same_correction(measured, correct):
+        return replace(config, withheld=None)
+    return replace(
+        config,
+        withheld=f'the bounds were measured with "{measured}", not with "{correct}": '
+        f"run crisp calibrate --correct {correct}.",
+    )
+
+
+def _config(stored: StoredCalibration, path: Path, own: str) -> CertificateConfig:
+    where = f"{path}: certificate"
+    wanted = {item.name for item in fields(CertificateConfig)} - _ELSEWHERE
+    if strange := sorted(set(stored.certificate) & _ELSEWHERE):
+        raise InputError(f"{where} has an unknown key {strange[0]!r}.")
+    if lacking := sorted(wanted - set(stored.certificate)):
+        raise InputError(f"{where} is incomplete: it lacks the key {lacking[0]!r}.")
+    config = build_record(CertificateConfig, stored.certificate, where=where)
+    uncalibrated = config.calibration.startswith(UNCALIBRATED)
+    return replace(config, calibrated_with=None if uncalibrated else stored.corrector or own)

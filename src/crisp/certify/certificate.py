@@ -70,6 +70,8 @@ class CertificateConfig:
         surface: how the predicted surface is sought.
         free_space: when a point of it contradicts the depth map.
         calibration: where the bounds come from.
+        calibrated_with: the correction settings that they were measured with; None if they were not measured.
+        withheld: why nothing is certified, whatever the bounds say.
 
     Raises:
         InputError: bounds that cannot be.
@@ -84,6 +86,8 @@ class CertificateConfig:
     surface: SurfaceConfig = field(default_factory=SurfaceConfig)
     free_space: FreeSpaceConfig = field(default_factory=FreeSpaceConfig)
     calibration: str = UNCALIBRATED
+    calibrated_with: str | None = None
+    withheld: str | None = None
 
     def __post_init__(self) -> None:
         if self.eps_m is None and self.eps_share is None:
@@ -210,6 +214,7 @@ def _verdict(figures: _Figures, config: CertificateConfig, uniqueness: Uniquenes
     mu = None if uniqueness is None else float(uniqueness.mu[i])
     unique = None if mu is None or config.mu_min is None else mu >= config.mu_min
     reasons = [
+        *([] if config.withheld is None else [config.withheld]),
         *_no_surface(evidence, i),
         *_too_far(figures, points, below / max(points, 1), threshold_m=threshold_m, config=config),
         *_looked_through(share, int(evidence.free.checked[i]), config),

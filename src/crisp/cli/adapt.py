@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from typing_extensions import Doc
 
 from crisp.adapt.options import AdaptOptions
-from crisp.errors import MissingExtraError
 from crisp.shipped import recipe_names
 
 if TYPE_CHECKING:
@@ -41,11 +39,7 @@ class Adapt:
         from crisp.adapt.run import adapt
 
         folder = adapt(load_adapt_recipe(self.recipe), self.adaptation)
-        print(f"checkpoint: {folder}")
-        try:
-            print(f"report: {report(self, folder)}")
-        except MissingExtraError as error:
-            print(f"crisp: no report: {error}", file=sys.stderr)
+        print(f"checkpoint: {folder}\nreport: {report(self, folder)}")
         return 0
 
 
@@ -81,9 +75,9 @@ def report(adapted: Adapt, folder: Path) -> Path:
 def _scores(
     dataset: Dataset, masks: MaskSource, lines: list[dict[str, Any]]
 ) -> dict[str, Float[np.ndarray, " n"]]:
+    from crisp.data.detections import DetectedMasks
     from crisp.evaluate.detections import labels_of_detections
     from crisp.evaluate.stream import stream_scores
-    from crisp.sources.masks import DetectedMasks
 
     if not isinstance(masks, DetectedMasks):
         return stream_scores(dataset, lines)

@@ -47,9 +47,9 @@ class Synthesise:
         if self.meshes is None:
             from crisp.synth.procedural import default_models
 
-            return default_models(self.render.layout)
+            return default_models(self.render.writing)
         from crisp.data.mesh_files import read_models
         from crisp.synth.layouts import with_categories
 
         models = read_models(self.meshes, unit_m=self.mesh_unit_m)
-        return with_categories(models) if self.render.layout == "nocs" else models
+        return with_categories(models, self.render.writing.categories)

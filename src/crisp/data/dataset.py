@@ -121,6 +121,11 @@ class Dataset(ABC):
     def load_frame(self, key: FrameKey) -> Frame:
         """Images and camera of a frame."""
 
+    def image_size(self, key: FrameKey) -> tuple[int, int]:
+        """(height, width) of a frame."""
+        height, width = self.load_frame(key).depth_m.shape
+        return height, width
+
     @abstractmethod
     def instances(self, key: FrameKey) -> tuple[Instance, ...]:
         """The frame's labelled objects, in the order of their masks."""

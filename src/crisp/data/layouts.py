@@ -1,17 +1,38 @@
-"""The door to every data set: which layout a folder has, and the reader of that layout."""
+"""The kinds of data sets that are known, and the door to a folder of any of them.
+
+A new kind is one file with its `Layout`, and one line here.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
-from crisp.data.bop.reader import BopDataset
-from crisp.data.dataset import Dataset
-from crisp.data.nocs.reader import FRAME_FOLDERS, NocsDataset
-from crisp.data.spe3r.reader import Spe3rDataset
 from crisp.errors import InputError
 
-Layout = Literal["bop", "spe3r", "nocs"]
+if TYPE_CHECKING:
+    from crisp.data.dataset import Dataset
+    from crisp.data.layout import Layout
+
+# Asked in this order which of them a folder is; each module has its `LAYOUT`, imported when it is needed.
+LAYOUTS = {
+    "spe3r": "crisp.data.spe3r.layout",
+    "nocs": "crisp.data.nocs.layout",
+    "bop": "crisp.data.bop.layout",
+}
+
+
+def layout_named(name: str) -> Layout:
+    """A layout by its name.
+
+    Raises:
+        InputError: there is none of this name.
+    """
+    if name not in LAYOUTS:
+        raise InputError(f"layout must be {', '.join(sorted(LAYOUTS))}, got {name!r}.")
+    layout: Layout = import_module(LAYOUTS[name]).LAYOUT
+    return layout
 
 
 def layout_of(root: str | Path) -> Layout:
@@ -23,22 +44,12 @@ def layout_of(root: str | Path) -> Layout:
     root = Path(root)
     if not root.is_dir():
         raise InputError(f"there is no data set folder {root}.")
-    if (root / "splits.csv").is_file():
-        return "spe3r"
-    nocs = [root / name for names in FRAME_FOLDERS.values() for name in names]
-    names = ("*/*_meta.txt", "*/*_color.png")  # frames without labels have no meta file
-    if any(any(folder.glob(name)) for folder in nocs if folder.is_dir() for name in names):
-        return "nocs"
-    if (
-        any(root.glob("*/*/scene_camera.json"))
-        or any(root.glob("*/*/rgb"))
-        or any(root.glob("models*/*.ply"))
-    ):
-        return "bop"
-    raise InputError(
-        f"{root} has the layout of no known data set: BOP has SPLIT/000001/scene_camera.json, "
-        "SPE3R has splits.csv, NOCS has real/test/scene_1/0000_meta.txt."
-    )
+    known = [layout_named(name) for name in LAYOUTS]
+    for layout in known:
+        if layout.recognises(root):
+            return layout
+    marks = ", ".join(f"{layout.title} has {layout.marks}" for layout in reversed(known))
+    raise InputError(f"{root} has the layout of no known data set: {marks}.")
 
 
 def open_dataset(root: str | Path, split: str) -> Dataset:
@@ -51,12 +62,7 @@ def open_dataset(root: str | Path, split: str) -> Dataset:
     Raises:
         InputError: no such folder, layout or split.
     """
-    layout = layout_of(root)
-    if layout == "spe3r":
-        return Spe3rDataset(root, split)
-    if layout == "nocs":
-        return NocsDataset(root, split)
-    return BopDataset(root, split)
+    return layout_of(root).reader(Path(root), split)
 
 
 def splits_of(root: str | Path) -> tuple[str, ...]:
@@ -65,12 +71,4 @@ def splits_of(root: str | Path) -> tuple[str, ...]:
     Raises:
         InputError: as `layout_of`.
     """
-    root, layout = Path(root), layout_of(root)
-    if layout == "spe3r":
-        return ("train", "validation", "test")
-    if layout == "nocs":
-        return tuple(
-            split for split, names in FRAME_FOLDERS.items() if any((root / n).is_dir() for n in names)
-        )
-    found = {path.parent.parent.name for path in (*root.glob("*/*/scene_camera.json"), *root.glob("*/*/rgb"))}
-    return tuple(sorted(found))
+    return layout_of(root).splits(Path(root))

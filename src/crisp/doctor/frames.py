@@ -17,9 +17,8 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from crisp.data.spe3r.reader import render_depth
-from crisp.documents import check_depth
 from crisp.errors import InputError
-from crisp.geometry.camera import Camera
+from crisp.geometry.camera import Camera, check_depth
 from crisp.geometry.points import nearest_distance
 from crisp.sources.frame_files import FrameFiles
 from crisp.sources.frames import (

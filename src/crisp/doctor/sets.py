@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from crisp.data.dataset import Dataset, FrameKey, Instance, KnownObject
+from crisp.data.layout import Layout
 from crisp.data.layouts import layout_of, open_dataset, splits_of
 from crisp.doctor.frames import (
     LEAST_COVERED,
@@ -26,8 +27,6 @@ from crisp.doctor.frames import (
 from crisp.errors import InputError
 from crisp.types import Frame
 
-BOP_FILES = ("scene_camera.json", "scene_gt.json", "scene_gt_info.json", "rgb", "depth", "mask_visib")
-STAND_INS = {"rgb": ("gray",), "mask_visib": ("mask",)}
 MOST_FRAMES = 20
 
 
@@ -57,14 +56,13 @@ def check_dataset(root: Path, split: str | None = None, *, most_frames: int = MO
         InputError: there is no such folder, or it has the layout of no data set.
     """
     layout = layout_of(root)
-    findings = [Finding("found", "layout", f"{root} has the layout of {layout}.")]
+    findings = [Finding("found", "layout", f"{root} has the layout of {layout.name}.")]
     checked: list[Checked] = []
     for name in splits_of(root) if split is None else (split,):
         dataset = attempt("split", lambda name=name: open_dataset(root, name), findings)  # type: ignore[misc]
         if dataset is None:
             continue
-        if layout == "bop":
-            findings += _missing_files(root / name)
+        findings += _missing_files(root / name, layout)
         found = check_split(dataset, most_frames=most_frames)
         findings += found.findings
         checked += found.checked
@@ -203,12 +201,14 @@ def _judged(found: Agreement, source: str, *, bound_m: float, unit: str) -> list
     return findings
 
 
-def _missing_files(folder: Path) -> list[Finding]:
-    """What the scenes of a BOP split lack."""
+def _missing_files(folder: Path, layout: Layout) -> list[Finding]:
+    """What the scenes of a split lack, where the layout keeps a folder for each."""
+    if layout.required is None:
+        return []
     scenes = sorted(path for path in folder.iterdir() if path.is_dir() and path.name.isdigit())
     return [
-        Finding("fault" if name != "scene_gt_info.json" else "note", "scene files", f"{scene} has no {name}.")
+        Finding("note" if name in layout.optional else "fault", "scene files", f"{scene} has no {name}.")
         for scene in scenes
-        for name in BOP_FILES
-        if not any((scene / other).exists() for other in (name, *STAND_INS.get(name, ())))
+        for name, others in layout.required.items()
+        if not any((scene / other).exists() for other in (name, *others))
     ]

@@ -11,12 +11,12 @@ import numpy as np
 from jaxtyping import Float
 
 from crisp.data.dataset import Dataset, FrameKey, Instance, KnownObject
+from crisp.data.detections import Detected, DetectedMasks
+from crisp.data.layout import BOP_CONVENTIONS, Conventions
 from crisp.errors import InputError
-from crisp.evaluate.conventions import BOP, Conventions
 from crisp.evaluate.detections import labels_of_detections
 from crisp.evaluate.metrics.shape import ESTIMATE_STREAM, TRUTH_STREAM, SurfaceSample, sample_surface
 from crisp.evaluate.predictions import PredictedObject, Predictions
-from crisp.sources.masks import Detected, DetectedMasks
 from crisp.types import Frame, Mesh
 
 SEED = 0
@@ -29,7 +29,7 @@ class TrueModel:
     """A model with its samples, and what metrics work out of it alone: each made once for all instances."""
 
     model: KnownObject
-    conventions: Conventions = BOP
+    conventions: Conventions = BOP_CONVENTIONS
     _samples: dict[tuple[int, int], SurfaceSample] = field(default_factory=dict, repr=False)
     _values: dict[Callable[[TrueModel], Any], Any] = field(default_factory=dict, repr=False)
 
@@ -60,7 +60,7 @@ class TrueModel:
 class TrueModels:
     """The true models of a data set, each in its instances' own size."""
 
-    def __init__(self, dataset: Dataset, conventions: Conventions = BOP) -> None:
+    def __init__(self, dataset: Dataset, conventions: Conventions = BOP_CONVENTIONS) -> None:
         self._dataset, self._conventions = dataset, conventions
         self._kept: dict[int, TrueModel] = {}
 

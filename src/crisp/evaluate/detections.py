@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import Bool
 
 from crisp.data.dataset import Dataset, FrameKey
+from crisp.data.detections import Detected, DetectedMasks
 from crisp.errors import InputError
-from crisp.sources.masks import Detected, DetectedMasks, open_detections
+from crisp.sources.masks import open_detections
 from crisp.types import Detection
 
 LEAST_OVERLAP = 0.5

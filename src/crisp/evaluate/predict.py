@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from crisp.data.dataset import Dataset, FrameKey
+from crisp.data.detections import DetectedMasks
 from crisp.data.layouts import open_dataset
 from crisp.errors import InputError, ObjectFailure, naming
 from crisp.evaluate.options import ModelChoice, PredictOptions
@@ -24,7 +25,7 @@ from crisp.output.sink import FrameResults, Run, Sinks
 from crisp.progress import track
 from crisp.sources.frame_files import FrameFiles
 from crisp.sources.frames import read_detection, read_json
-from crisp.sources.masks import DetectedMasks, MaskSource, open_detections
+from crisp.sources.masks import MaskSource, open_detections
 from crisp.tracking.association import checked_names
 from crisp.types import Detection, Frame, Result
 

@@ -16,10 +16,11 @@ from typing import Any
 
 import crisp
 from crisp.data.dataset import Dataset, FrameKey
+from crisp.data.detections import DetectedMasks
+from crisp.data.layout import Conventions
 from crisp.data.layouts import layout_of, open_dataset
 from crisp.errors import InputError
 from crisp.evaluate.cases import SEED, Case, CaseReader, FrameCases, Loose
-from crisp.evaluate.conventions import CONVENTIONS, Conventions
 from crisp.evaluate.detections import MATCHING, detections_of
 from crisp.evaluate.metrics import metrics_named
 from crisp.evaluate.metrics.metric import Metric, ObjectScore, Surplus
@@ -28,7 +29,6 @@ from crisp.evaluate.predictions import Predictions, frames_of, read_predictions
 from crisp.evaluate.score_files import Scores, check_settings, write_scores
 from crisp.evaluate.targets import Targets, targets_of
 from crisp.progress import track
-from crisp.sources.masks import DetectedMasks
 
 Metrics = Mapping[str, Metric[Any]]
 """By name, in the order of their registration."""
@@ -42,7 +42,7 @@ def score(options: ScoreOptions, *, progress: bool = False) -> Scores:
     """
     metrics_named(options.protocols)  # a mistyped name is said before anything is opened
     dataset = open_dataset(options.dataset, options.split)
-    return score_set(options, dataset, CONVENTIONS[layout_of(options.dataset)], progress=progress)
+    return score_set(options, dataset, layout_of(options.dataset).conventions, progress=progress)
 
 
 def score_set(

@@ -20,11 +20,12 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from crisp.crop import normalise
 from crisp.data.dataset import Dataset, FrameKey
+from crisp.files import write_whole
 from crisp.learn.problem import Problem
 from crisp.learn.recipe import FeatureStage, JointStage
 from crisp.learn.views import Scenery, View, cut_view
@@ -90,9 +91,7 @@ def compute_features(
             for crop in _frame_crops(dataset, frame_key, network, object_ids, stage, seed)
         ]
         tensors = _encode(crops, network=network, stage=stage, seed=seed, device=device)
-        temporary = path.with_suffix(".tmp")
-        save_file(tensors, temporary)
-        temporary.replace(path)
+        write_whole(path, save(tensors))
     return [shard for shard in map(_open, paths) if len(shard)]
 
 
@@ -378,9 +377,7 @@ class CropSource:
             "valid": view.valid,
         }
         self._cache.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        save_file(tensors, temporary)
-        temporary.replace(path)
+        write_whole(path, save(tensors))
         return tensors
 
     def _name(self, example: Example) -> str:

@@ -8,8 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import tempfile
 from dataclasses import asdict, dataclass
 from enum import IntEnum
 from importlib.metadata import version
@@ -22,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from crisp.errors import InputError, needing
+from crisp.files import write_whole
 from crisp.types import Mesh
 
 FORMAT_VERSION = 1
@@ -227,14 +226,7 @@ def _payload_hash(arrays: dict[str, np.ndarray]) -> str:
 def _write(path: Path, samples: SdfSamples) -> None:
     arrays = _arrays(samples)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A unique temporary name, because two processes may fill one cache.
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(save(arrays, metadata={"sha256": _payload_hash(arrays)}))
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    write_whole(path, save(arrays, metadata={"sha256": _payload_hash(arrays)}))
 
 
 def _read(path: Path) -> SdfSamples | None:

@@ -16,12 +16,13 @@ from lightning_fabric import Fabric
 
 import crisp
 from crisp.data.dataset import FrameKey
+from crisp.documents import read_json, write_json
 from crisp.errors import InputError
 from crisp.learn.decoder_stage import train_decoder
 from crisp.learn.features import CropFeatures, FeatureStore, backbone_digest, compute_features
 from crisp.learn.head_stage import KnownShapes, train_heads
 from crisp.learn.joint_stage import train_jointly
-from crisp.learn.journal import Journal, write_json
+from crisp.learn.journal import Journal
 from crisp.learn.losses import SymmetryTargets
 from crisp.learn.options import TrainOptions
 from crisp.learn.problem import Problem, open_problem
@@ -33,7 +34,6 @@ from crisp.networks.heads import TokenPncHead
 from crisp.networks.model import CrispNetwork, build_network
 from crisp.output.results import prepare_folder
 from crisp.shape.library import ShapeLibrary
-from crisp.sources.frames import read_json
 
 RUN_FILE = "run.json"
 

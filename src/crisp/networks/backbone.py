@@ -12,7 +12,6 @@ output of `dequantise` gives the same bytes again, so a network can be saved and
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from crisp.documents import read_json
 from crisp.errors import InputError, needing
 from crisp.networks.config import BackboneConfig
 from crisp.networks.dinov2 import Dinov2
@@ -193,10 +193,7 @@ def _first_line(error: Exception) -> str:
 
 def _check_architecture(folder: Path, config: BackboneConfig) -> None:
     path = folder / "config.json"
-    try:
-        found: dict[str, Any] = json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError) as error:
-        raise InputError(f"the backbone's {path} cannot be read: {_first_line(error)}.") from error
+    found = read_json(path)
     wanted = {
         "model_type": "dinov2",
         "hidden_size": config.width,

@@ -100,10 +100,10 @@ def free_space(
         depth: of the frame that they are in, on whatever device.
     """
     config = config or FreeSpaceConfig()
-    look = _look(surface, T_camera_object, depth, config)
-    nearest = _nearest_around(depth.depth_m.to(look.z.device), config.margin_px)
-    before = look.checked & (look.z < _at(nearest, look.pixels).to(look.z) - look.tolerance)
-    return FreeSpace(_share(before, look.checked), look.checked.sum(-1))
+    seen = _projected(surface, T_camera_object, depth, config)
+    nearest = _nearest_around(depth.depth_m.to(seen.z.device), config.margin_px)
+    before = seen.checked & (seen.z < _at(nearest, seen.pixels).to(seen.z) - seen.tolerance)
+    return FreeSpace(_share(before, seen.checked), seen.checked.sum(-1))
 
 
 def outside_mask(
@@ -125,8 +125,8 @@ def outside_mask(
         inside: the objects' visible pixels, with a margin (`grown`).
         of: which of these is that of each shape.
     """
-    look = _look(surface, T_camera_object, depth, config or FreeSpaceConfig())
-    return _share(look.checked & ~_at(inside, look.pixels, of=of), look.checked)
+    seen = _projected(surface, T_camera_object, depth, config or FreeSpaceConfig())
+    return _share(seen.checked & ~_at(inside, seen.pixels, of=of), seen.checked)
 
 
 def grown(masks: Bool[Tensor, "m h w"], margin_px: int = FreeSpaceConfig.margin_px) -> Bool[Tensor, "m h w"]:
@@ -135,7 +135,7 @@ def grown(masks: Bool[Tensor, "m h w"], margin_px: int = FreeSpaceConfig.margin_
 
 
 @dataclass(frozen=True, eq=False)
-class _Look:
+class _Projection:
     """Surface points in the camera's eyes.
 
     Args:
@@ -151,9 +151,9 @@ class _Look:
     tolerance: Float[Tensor, "b m"]
 
 
-def _look(
+def _projected(
     surface: SurfacePoints, T_camera_object: Float[Tensor, "b 4 4"], depth: DepthMap, config: FreeSpaceConfig
-) -> _Look:
+) -> _Projection:
     points = pose.apply(T_camera_object, surface.points_object.to(T_camera_object))
     normals = surface.normal.to(T_camera_object) @ T_camera_object[:, :3, :3].mT
     z = points[..., 2]
@@ -161,7 +161,7 @@ def _look(
     pixels = _pixels(points, depth.camera)
     here = _at(depth.depth_m.to(z.device), pixels).to(z)
     tolerance = config.tolerance_m + config.tolerance_share * z
-    return _Look(z, pixels, facing & (here > 0) & (z < here + tolerance), tolerance)
+    return _Projection(z, pixels, facing & (here > 0) & (z < here + tolerance), tolerance)
 
 
 def _share(of_them: Bool[Tensor, "b m"], checked: Bool[Tensor, "b m"]) -> Float[Tensor, " b"]:

@@ -1,11 +1,8 @@
-"""The pose step's protocol and record, and what its two implementations share (method, section 4).
+"""Pose steps: lower the objective (7) over the pose while the shape is held (method, section 4).
 
-`z_step.ZGradientStep` is the published solver over Z; `se3_step.Se3Step` solves the same problem over the six
-numbers of the pose, which by Lemma 5 has the same optimum.
-
-The pose step on SE(3): Levenberg-Marquardt over six numbers instead of 3 N (ours; Lemma 5 allows it).
-
-A pose step that goes most of its way on a few points, and ends on all of them.
+`Se3Step` is Levenberg-Marquardt over the six numbers of the pose (ours). By Lemma 5 it has the same optimum
+as the published descent over the 3 N numbers of Z, which is `z_step.ZGradientStep`. `CoarseToFine` takes most
+of the way on a few points.
 """
 
 from __future__ import annotations
@@ -180,8 +177,8 @@ class Se3Step:
 
     @torch.no_grad()
     def _solve(self, posing: Posing, T: Float[Tensor, "b 4 4"]) -> _Found:
-        look = Look.at(posing, T, self.kernel)
-        objective, lines = look.objective, look.linearised(self.kernel)
+        evaluation = Evaluation.at(posing, T, self.kernel)
+        objective, lines = evaluation.objective, evaluation.linearised(self.kernel)
         damping = torch.full_like(objective, max(self.damping, MIN_DAMPING), dtype=torch.float64)
         iterations = torch.zeros_like(damping, dtype=torch.long)
         active, trace = objective.isfinite(), [objective]
@@ -192,17 +189,17 @@ class Se3Step:
             if len(index) == 0:
                 break
             some = posing if len(index) == len(active) else posing.take(index)
-            look = Look.at(some, T[index] @ pose.exp(xi[index]), self.kernel)
-            better = look.objective < objective[index]
+            evaluation = Evaluation.at(some, T[index] @ pose.exp(xi[index]), self.kernel)
+            better = evaluation.objective < objective[index]
             rows = index[better]
-            T, objective = T.index_copy(0, rows, look.T[better]), objective.clone()
-            objective[rows] = look.objective[better]
+            T, objective = T.index_copy(0, rows, evaluation.T[better]), objective.clone()
+            objective[rows] = evaluation.objective[better]
             eased = (damping[index] * torch.where(better, EASE, TIGHTEN)).clamp(min=MIN_DAMPING)
             damping, iterations = damping.index_copy(0, index, eased), iterations + active
             trace.append(objective)
             # The way back is only for those who go on from here.
             if number < self.iterations and len(rows) > 0:
-                lines = lines.put(rows, look.linearised(self.kernel).take(better))
+                lines = lines.put(rows, evaluation.linearised(self.kernel).take(better))
         return _Found(T, iterations, trace)
 
 
@@ -214,7 +211,7 @@ class _Found:
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class Evaluation:
     """The field seen from a pose: one pass, from which there is a way back to z.
 
     Args:
@@ -231,7 +228,7 @@ class Look:
     objective: Float[Tensor, " b"]
 
     @classmethod
-    def at(cls, posing: Posing, T: Float[Tensor, "b 4 4"], kernel: Kernel) -> Look:
+    def at(cls, posing: Posing, T: Float[Tensor, "b 4 4"], kernel: Kernel) -> Evaluation:
         """One pass through the field."""
         z = object_points(T, posing.observation).detach().requires_grad_()
         with torch.enable_grad():

@@ -6,11 +6,13 @@ its settings.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from crisp.certify.certificate import CertificateConfig
-from crisp.documents import load_record, toml_names
+from crisp.documents import Choices, by_name, load_record, toml_names
+from crisp.errors import InputError
 from crisp.refine.corrector import Corrector, StartSearch
 from crisp.refine.pose_step import CoarseToFine, PoseStep, Se3Step
 from crisp.refine.problem import Kernel, SoftL1, Squares, Truncated
@@ -19,11 +21,11 @@ from crisp.refine.shape_step import ActiveShape, HullDescent, ShapeStep
 from crisp.refine.z_step import ZGradientStep
 
 # Every part of a corrector that a recipe can name: a new one is added here.
-KINDS: dict[type, tuple[type, ...]] = {
-    PoseStep: (CoarseToFine, Se3Step, ZGradientStep),
-    ShapeStep: (ActiveShape, HullDescent),
-    StartSearch: (KnownSearch,),
-    Kernel: (SoftL1, Squares, Truncated),
+KINDS: Choices = {
+    PoseStep: by_name(CoarseToFine, Se3Step, ZGradientStep),
+    ShapeStep: by_name(ActiveShape, HullDescent),
+    StartSearch: by_name(KnownSearch),
+    Kernel: by_name(SoftL1, Squares, Truncated),
 }
 
 
@@ -59,6 +61,32 @@ def load_correction(source: str) -> tuple[Corrector, CertificateConfig | None]:
         CorrectionSettings, source, folder=_folder(), what="correction setting", choices=KINDS
     )
     return found.corrector, found.certificate
+
+
+def correction_label(source: str) -> str:
+    """What settings are called in what is kept: their name, and of a file of one's own its digest, too.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    if not source.endswith(".toml"):
+        return source
+    try:
+        digest = hashlib.sha256(Path(source).read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(f"cannot read {source}: {error.strerror}.") from error
+    return f"{Path(source).name} (sha256 {digest[:12]})"
+
+
+def same_correction(label: str, source: str) -> bool:
+    """Whether settings are those that were once written down under a label.
+
+    Raises:
+        InputError: there are no such settings.
+    """
+    if label == correction_label(source):
+        return True
+    return label in correction_names() and load_correction(label)[0] == load_correction(source)[0]
 
 
 def _folder() -> Path:

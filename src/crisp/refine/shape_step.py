@@ -1,9 +1,8 @@
-"""The simplex {c : c >= 0, 1'c = 1}: projection onto it, and the quadratic programme (10) on it.
-
-The solvers for the shape code while object points are held (method, section 4).
+"""Shape steps: find the shape code while the object points are held (method, section 4).
 
 A step proposes; whoever alternates the steps accepts a proposal only where the objective f_d(z | h) falls,
-since Alg. 2 minimises that of the active shape decoder, which only approximates it.
+since Alg. 2 minimises that of the active shape decoder, which only approximates it. Both algorithms work on
+the simplex {c : c >= 0, 1'c = 1}: Alg. 1 projects onto it, Alg. 2 solves the quadratic programme (10) on it.
 """
 
 from __future__ import annotations

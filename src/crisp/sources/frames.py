@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageFile
 
+from crisp.documents import read_json
 from crisp.errors import InputError, ObjectFailure, naming
 from crisp.geometry.camera import Camera
 from crisp.types import Detection, Frame
@@ -158,23 +159,6 @@ def read_detection(path: Path) -> Detection | ObjectFailure:
         return ObjectFailure("mask_unreadable", str(error))
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        InputError: the file is missing, is not JSON, or holds something other than an object.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}.") from error
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
-        raise InputError(f"{path} is not JSON ({error}).") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path} must hold a JSON object in braces, not a {type(content).__name__}.")
-    return content
-
-
 def camera_entry(content: Mapping[str, Any], *, source: str) -> CameraEntry:
     """Check what a camera file, or an entry of BOP's `scene_camera.json`, says.
 
@@ -238,19 +222,35 @@ def _read_npy_depth(path: Path) -> Float[np.ndarray, "h w"]:
     return depth_m
 
 
+def image_size(path: Path) -> tuple[int, int]:
+    """(height, width) of an image from its file's head; no pixel is read.
+
+    Raises:
+        InputError: the file is missing or no image.
+    """
+    with _opened(path) as image:
+        return image.height, image.width
+
+
 def decode_image(path: Path) -> Image.Image:
     """A whole image in the mode of its file.
 
     Raises:
         InputError: the file is missing, no image, or damaged.
     """
+    with _opened(path) as image:
+        _check_depth_of_colour(image, path)
+        image.load()
+        return image.copy()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
     # A program that embeds us may have set it; half an image would be grey or zero below the cut.
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
         with Image.open(path) as image:
-            _check_depth_of_colour(image, path)
-            image.load()
-            return image.copy()
+            yield image
     except Image.UnidentifiedImageError as error:
         raise InputError(f"{path} is not an image that can be read: use PNG, JPEG or TIFF.") from error
     except InputError:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
+from crisp.data.layouts import layout_named
 from crisp.errors import InputError
 
 if TYPE_CHECKING:
-    from crisp.data.nocs.files import Split
+    from crisp.data.layout import Writing
 
-Layout = Literal["bop", "spe3r", "nocs"]
 LookName = Literal["clean", "hard", "direct"]
 
 
@@ -22,7 +22,7 @@ class SynthesisConfig:
     split: str = "train"
     """Name of the split. bop: any folder name; nocs: camera_train, camera_val, real_train or real_test;
     spe3r: train (includes validation) or test."""
-    layout: Layout = "bop"
+    layout: str = "bop"
     """File layout and units: bop, nocs (six categories, NOCS's intrinsics) or spe3r (satellites, 256x256)."""
     scenes: int = 100
     """Number of tabletop scenes; with spe3r, number of satellites, at most as many as the split has."""
@@ -79,27 +79,24 @@ class SynthesisConfig:
             raise InputError(f"elevation_deg must stay below 90, got {self.elevation_deg[1]}.")
 
     def _check_layout(self) -> None:
-        if self.layout not in get_args(Layout):
-            raise InputError(f"layout must be {', '.join(get_args(Layout))}, got {self.layout!r}.")
-        if self.layout == "spe3r" and (self.first_scene != 0 or self.any_pose_share != 0):
+        if self.writing.scene == "space" and (self.first_scene != 0 or self.any_pose_share != 0):
             raise InputError(
-                "with layout spe3r a scene is a satellite in space: first_scene and any_pose_share must be 0."
+                f"with layout {self.layout} a scene is an object in space: "
+                "first_scene and any_pose_share must be 0."
             )
-        if self.layout == "spe3r" and self.split not in ("train", "test"):
-            raise InputError(f"with layout spe3r the split must be train or test, got {self.split!r}.")
-        if self.layout == "nocs":
-            from crisp.data.nocs.files import SPLITS, camera_of
-
-            if self.split not in SPLITS:
-                raise InputError(
-                    f"with layout nocs the split must be {', '.join(SPLITS)}, got {self.split!r}."
-                )
-            camera_of(self.nocs_split, (self.width, self.height))
+        self.writing.check(self.split, (self.width, self.height))
 
     @property
-    def nocs_split(self) -> Split:
-        """The split by its type, with layout nocs."""
-        return cast("Split", self.split)
+    def writing(self) -> Writing:
+        """How the layout is written.
+
+        Raises:
+            InputError: there is no such layout, or nothing can be rendered into it.
+        """
+        writing = layout_named(self.layout).writing
+        if writing is None:
+            raise InputError(f"nothing can be rendered into layout {self.layout}.")
+        return writing
 
 
 _LEAST = {

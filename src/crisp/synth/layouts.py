@@ -8,7 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +16,8 @@ from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
-from crisp.data.bop.writer import BopFrame, BopInstance, BopWriter
-from crisp.data.nocs.files import CATEGORIES, camera_of, is_real
-from crisp.data.nocs.writer import NocsWriter
-from crisp.data.spe3r.writer import Role, Spe3rWriter, image_numbers
-from crisp.geometry.camera import Camera
+from crisp.data.bop.writer import BopFrame, BopInstance
+from crisp.data.layout import SceneWriter
 from crisp.synth.config import SynthesisConfig
 from crisp.synth.render.arrangement import Resting, Spacing, Viewpoints
 from crisp.synth.render.looks import look
@@ -29,30 +26,7 @@ from crisp.synth.render.space import space_pictures
 from crisp.synth.render.tabletop import Picture, pictures
 from crisp.types import Mesh, ObjectModel, TexturedMesh
 
-TEST_SHARE = 7 / 64  # of SPE3R's satellites
-SPE3R_SIZE_PX = 256
-SPE3R_FOCAL_PX = 398.5
-SIZE_RANGE = (0.8, 1.25)  # of a CAMERA scene's objects, against their models
-
-
-@runtime_checkable
-class SceneWriter(Protocol):
-    """Writes models once, and scenes one by one; a scene is there whole or not at all."""
-
-    @property
-    def root(self) -> Path: ...
-
-    def write_models(self, models: Sequence[ObjectModel]) -> None: ...
-
-    def has_models(self) -> bool: ...
-
-    def has_scene(self, scene_id: int) -> bool: ...
-
-    def write_scene(self, scene_id: int, frames: Iterable[BopFrame]) -> None: ...
-
-    def finish(self, models: Sequence[ObjectModel]) -> None:
-        """Write what can only be known when all scenes are there."""
-        ...
+SIZE_RANGE = (0.8, 1.25)  # of objects that have another size in each scene, against their models
 
 
 def scene_writer(out: Path, config: SynthesisConfig, models: Mapping[int, ObjectModel]) -> SceneWriter:
@@ -61,31 +35,14 @@ def scene_writer(out: Path, config: SynthesisConfig, models: Mapping[int, Object
     Args:
         models: by object id; those of one scene are enough to write that scene.
     """
-    if config.layout == "nocs":
-        return NocsWriter(out, config.nocs_split, models)
-    if config.layout == "spe3r":
-        return _Satellites(out, config, models)
-    return BopWriter(out, config.split)
-
-
-def role_of(number: int, count: int) -> Role:
-    """Of `count` satellites the last 7 in 64 are for the test, at least one where there are two or more."""
-    held = max(1, round(count * TEST_SHARE)) if count > 1 else 0
-    return "test" if number > count - held else "train"
-
-
-def spe3r_camera() -> Camera:
-    """Square pixels, 36 degrees across 256 of them."""
-    middle = SPE3R_SIZE_PX / 2
-    K = np.array([[SPE3R_FOCAL_PX, 0.0, middle], [0.0, SPE3R_FOCAL_PX, middle], [0.0, 0.0, 1.0]])
-    return Camera(K, SPE3R_SIZE_PX, SPE3R_SIZE_PX)
+    return config.writing.writer(out, config.split, models)
 
 
 def scene_models(
     models: Mapping[int, ObjectModel], config: SynthesisConfig, *, seed: int
 ) -> dict[int, ObjectModel]:
     """The models as a scene shows them: CAMERA's are of another size in each."""
-    if config.layout != "nocs" or is_real(config.nocs_split):
+    if not config.writing.resized(config.split):
         return dict(models)
     sizes = np.random.default_rng((seed, 9)).uniform(*SIZE_RANGE, len(models))
     return {i: resized(m, float(s)) for (i, m), s in zip(models.items(), sizes, strict=True)}
@@ -95,20 +52,22 @@ def scene_frames(
     models: Mapping[int, ObjectModel], config: SynthesisConfig, *, seed: int
 ) -> Iterator[BopFrame]:
     """The frames of one scene that shows these models, by object id."""
-    ids, shown = tuple(models), tuple(models.values())
-    if config.layout == "spe3r":
-        numbers = image_numbers(config.views_per_scene, "test" if config.split == "test" else "train")
-        views = space_pictures(shown[0], views=len(numbers), camera=spe3r_camera(), seed=seed)
+    ids, shown, writing = tuple(models), tuple(models.values()), config.writing
+    numbers = writing.image_numbers(config.split, config.views_per_scene)
+    camera = writing.camera(config.split, (config.width, config.height))
+    if writing.scene == "space":
+        assert camera is not None
+        views = space_pictures(shown[0], views=len(numbers), camera=camera, seed=seed)
     else:
-        numbers, views = list(range(config.views_per_scene)), _tables(shown, config, seed)
+        views = _tables(shown, config, seed)
     for im_id, picture in zip(numbers, views, strict=True):
         yield _frame(im_id, picture, ids)
 
 
-def with_categories(models: Sequence[ObjectModel]) -> tuple[ObjectModel, ...]:
-    """The same models, each of that NOCS category with whose name its own begins, if there is one."""
+def with_categories(models: Sequence[ObjectModel], categories: Sequence[str]) -> tuple[ObjectModel, ...]:
+    """The same models, each of that category with whose name its own begins, if there is one."""
     return tuple(
-        replace(model, kind=next((c for c in CATEGORIES if model.name.startswith(c)), model.kind))
+        replace(model, kind=next((c for c in categories if model.name.startswith(c)), model.kind))
         for model in models
     )
 
@@ -131,9 +90,7 @@ def _tables(models: tuple[ObjectModel, ...], config: SynthesisConfig, seed: int)
         distance_m=config.distance_m,
         focal_px=config.focal_px,
         roll_deg=config.roll_deg,
-        camera=None
-        if config.layout == "bop"
-        else camera_of(config.nocs_split, (config.width, config.height)),
+        camera=config.writing.camera(config.split, (config.width, config.height)),
     )
     return pictures(
         models,
@@ -154,34 +111,6 @@ def _frame(im_id: int, picture: Picture, object_ids: tuple[int, ...]) -> BopFram
     return BopFrame(
         im_id, picture.rgb, picture.depth_m, picture.camera, instances, T_world_camera=picture.T_world_camera
     )
-
-
-class _Satellites:
-    """SPE3R's writer by numbers: a scene is a satellite, and so is a model."""
-
-    def __init__(self, out: Path, config: SynthesisConfig, models: Mapping[int, ObjectModel]) -> None:
-        self.root = Path(out)
-        self._models = models
-        self._role: Role = "test" if config.split == "test" else "train"
-
-    def write_models(self, models: Sequence[ObjectModel]) -> None:
-        self.finish(models)
-
-    def has_models(self) -> bool:
-        return (self.root / "splits.csv").is_file()
-
-    def finish(self, models: Sequence[ObjectModel]) -> None:
-        """List the satellites that are there, in the order of the models."""
-        roles = {model.name: role_of(number, len(models)) for number, model in enumerate(models, start=1)}
-        there = {name: role for name, role in roles.items() if (self.root / name).is_dir()}
-        Spe3rWriter(self.root, there).write_set(spe3r_camera())
-
-    def has_scene(self, scene_id: int) -> bool:
-        return (self.root / self._models[scene_id + 1].name).is_dir()
-
-    def write_scene(self, scene_id: int, frames: Iterable[BopFrame]) -> None:
-        model = self._models[scene_id + 1]
-        Spe3rWriter(self.root, {model.name: self._role}).write_satellite(model, frames)
 
 
 @runtime_checkable

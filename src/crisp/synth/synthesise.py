@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from crisp.data.layout import SceneWriter
 from crisp.errors import InputError
 from crisp.files import write_whole
 from crisp.progress import track
 from crisp.sources.frames import read_json
 from crisp.synth.config import SynthesisConfig
-from crisp.synth.layouts import SceneWriter, role_of, run_scenes, scene_frames, scene_models, scene_writer
+from crisp.synth.layouts import run_scenes, scene_frames, scene_models, scene_writer
 from crisp.types import ObjectModel
 
 RECORD = "synthesis.json"
@@ -107,16 +108,13 @@ def _tasks(models: tuple[ObjectModel, ...], config: SynthesisConfig, out: Path) 
 
 
 def _scenes(count: int, config: SynthesisConfig) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """Number of each scene, and the indices of its models; in layout spe3r each satellite is one scene."""
-    if config.layout != "spe3r":
+    """Number of each scene, and the indices of its models; in space each object is one scene."""
+    if config.writing.scene == "table":
         yield from enumerate(_deal(count, config), start=config.first_scene)
         return
-    role = "test" if config.split == "test" else "train"
-    places = [place for place in range(count) if role_of(place + 1, count) == role]
+    places = config.writing.members(config.split, count)
     if not places:
-        raise InputError(
-            f"none of {count} satellites belongs to the split '{config.split}': give more models."
-        )
+        raise InputError(f"none of {count} objects belongs to the split '{config.split}': give more models.")
     yield from ((place, (place,)) for place in places[: config.scenes])
 
 

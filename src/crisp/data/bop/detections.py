@@ -6,21 +6,25 @@ Formats: https://bop.felk.cvut.cz/challenges and, for the masks, COCO's run-leng
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
+from pycocotools import mask as coco_mask
 
-from crisp.data.dataset import FrameKey
+from crisp.data.dataset import Dataset, FrameKey
+from crisp.data.detections import Detected, DetectedMasks, DetectionsKind
+from crisp.documents import parse_json
 from crisp.errors import InputError, ObjectFailure
 from crisp.sources.frames import numbers
 from crisp.types import Detection
 
 COMPRESSED_OFFSET = 48  # "0": six bits a character, the lowest five of which count
 MORE, SIGN = 0x20, 0x10
+MAX_PIXELS = 100_000_000
+"""Of a mask whose image's size is not known: a few bytes of a file must not ask for all memory."""
 
 
 @dataclass(frozen=True, order=True)
@@ -71,14 +75,19 @@ class BopDetections:
         """Frames with detections, in the file's order."""
         return tuple(self._frames)
 
-    def of(self, key: FrameKey, *, min_score: float = 0.0) -> tuple[Detection | ObjectFailure, ...]:
+    def of(
+        self, key: FrameKey, *, min_score: float = 0.0, size: tuple[int, int] | None = None
+    ) -> tuple[Detection | ObjectFailure, ...]:
         """A frame's detections with at least that score, in the file's order.
 
         For each its mask, object id (`category_id`) and score; what is damaged is the trouble of that
         detection alone.
+
+        Args:
+            size: (height, width) of the frame, where it is known: masks of another size are damaged.
         """
         entries = self._frames.get(key, ())
-        found = [_detection(entry, source, min_score) for source, entry in entries]
+        found = [_detection(entry, source, min_score=min_score, size=size) for source, entry in entries]
         return tuple(one for one in found if one is not None)
 
 
@@ -94,50 +103,66 @@ def read_detections(path: Path) -> dict[FrameKey, tuple[Detection | ObjectFailur
     return {key: found.of(key) for key in found.keys}
 
 
-def _detection(entry: dict[str, Any], source: str, min_score: float) -> Detection | ObjectFailure | None:
+def _detection(
+    entry: dict[str, Any], source: str, *, min_score: float, size: tuple[int, int] | None
+) -> Detection | ObjectFailure | None:
     """None where the score is too low."""
     try:
-        score = float(numbers([entry.get("score")], count=1, what=f"score of {source}")[0])
+        score = float(_numbers(entry, ("score",), source)[0])
         if score < min_score:
             return None
         (object_id,) = _whole(entry, ("category_id",), source)
-        return Detection(decode_mask(entry.get("segmentation"), source), object_id=object_id, score=score)
+        mask = decode_mask(entry.get("segmentation"), source, size=size)
+        return Detection(mask, object_id=object_id, score=score)
+    except ObjectFailure as failure:
+        return failure
     except InputError as error:
         return ObjectFailure("mask_unreadable", str(error))
 
 
-def decode_mask(segmentation: Any, source: str) -> Bool[np.ndarray, "h w"]:
+def decode_mask(
+    segmentation: Any, source: str, *, size: tuple[int, int] | None = None
+) -> Bool[np.ndarray, "h w"]:
     """A mask from COCO's run lengths: columns one after the other, beginning with the pixels that are off.
 
+    pycocotools is compiled and believes what it is given: run lengths whose sum overflows write past the end
+    of the mask. So size and run lengths are checked here, in integers that cannot overflow.
+
     Args:
-        segmentation: `size` (height, width) and `counts`, a list or a compressed string.
+        segmentation: parsed JSON: `size` (height, width) and `counts`, a list or a compressed string.
+        source: begins the sentence of the error.
+        size: (height, width) of the image; None where it is not known, and at most `MAX_PIXELS` are taken.
 
     Raises:
-        InputError: another form, or runs that do not fill the image; `source` begins the sentence.
+        InputError: another form, or run lengths that do not fill the image exactly.
+        ObjectFailure: another size than the image's (`mask_size`).
     """
     if not isinstance(segmentation, dict) or not {"size", "counts"} <= segmentation.keys():
         raise InputError(f"{source} has no mask: its segmentation must have size and counts (RLE).")
-    height, width = (int(v) for v in numbers(segmentation["size"], count=2, what=f"size of {source}"))
+    height, width = _checked_size(segmentation["size"], source, size=size)
     counts = segmentation["counts"]
-    runs = _decompressed(counts, source) if isinstance(counts, str) else np.asarray(counts)
-    if runs.ndim != 1 or runs.dtype.kind not in "iu" or (runs < 0).any() or runs.sum() != height * width:
+    runs = _decompressed(counts, source) if isinstance(counts, str) else counts
+    whole = isinstance(runs, list) and all(type(run) is int and run >= 0 for run in runs)
+    if not whole or sum(runs) != height * width:
         raise InputError(
             f"{source} has run lengths that do not fill its {width}x{height} image: its mask is damaged."
         )
-    on = np.arange(len(runs)) % 2 == 1
-    return np.repeat(on, runs).reshape(width, height).T.copy()
+    rle = coco_mask.frPyObjects({"size": [height, width], "counts": runs}, height, width)
+    return coco_mask.decode(rle).astype(bool, order="C")
 
 
-def encode_mask(mask: Bool[np.ndarray, "h w"]) -> dict[str, Any]:
-    """COCO's uncompressed run lengths of a mask; `decode_mask` is the way back."""
-    flat = mask.T.ravel()
-    changes = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    runs = np.diff(np.concatenate([[0], changes, [flat.size]])).tolist()
-    begins_on = bool(flat.size) and bool(flat[0])
-    return {"size": list(mask.shape), "counts": [0, *runs] if begins_on else runs}
+def _checked_size(given: Any, source: str, *, size: tuple[int, int] | None) -> tuple[int, int]:
+    if not isinstance(given, list) or len(given) != 2 or not all(type(v) is int and v > 0 for v in given):
+        raise InputError(f"size of {source} must be two whole numbers above 0, height and width.")
+    height, width = given
+    if size is not None and (height, width) != size:
+        raise ObjectFailure("mask_size", f"size of {source} is not its image's, {size[1]}x{size[0]}.")
+    if height * width > MAX_PIXELS:
+        raise InputError(f"size of {source} is more than {MAX_PIXELS} pixels.")
+    return height, width
 
 
-def _decompressed(text: str, source: str) -> np.ndarray:
+def _decompressed(text: str, source: str) -> list[int]:
     """Five bits a character, lowest first; from the fourth run on the difference to the one before last."""
     runs: list[int] = []
     place, value = 0, 0
@@ -153,7 +178,45 @@ def _decompressed(text: str, source: str) -> np.ndarray:
             value -= 1 << place
         runs.append(value + (runs[-2] if len(runs) > 2 else 0))
         place, value = 0, 0
-    return np.array(runs, dtype=np.int64)
+    if place:
+        raise InputError(f"{source} has run lengths that are no compressed RLE: its mask is damaged.")
+    return runs
+
+
+class BopDetectedMasks(DetectedMasks):
+    """A detections file of the BOP challenge."""
+
+    def __init__(self, path: Path, dataset: Dataset, *, min_score: float) -> None:
+        super().__init__(path, min_score=min_score)
+        self._dataset = dataset
+        self._read = BopDetections(path)
+        self.faults = self._read.faults
+
+    def found(self, key: FrameKey) -> tuple[Detected, ...]:
+        masks = self._read.of(key, min_score=self.min_score, size=self._size(key))
+        return tuple(Detected(mask) for mask in masks)
+
+    def _size(self, key: FrameKey) -> tuple[int, int] | None:
+        try:
+            return self._dataset.image_size(key)
+        except InputError:  # of the image, and said where the image is asked for
+            return None
+
+    def digest(self) -> str:
+        return self._read.sha256
+
+
+def _recognises(dataset: Dataset, path: Path) -> bool:
+    from crisp.data.bop.reader import BopDataset  # which reads BOP's targets by this file
+
+    return isinstance(dataset, BopDataset)
+
+
+DETECTIONS = DetectionsKind(
+    looks_like="a detections JSON of the BOP challenge for a BOP set",
+    recognises=_recognises,
+    reader=lambda dataset, path, min_score: BopDetectedMasks(path, dataset, min_score=min_score),
+)
 
 
 def _target(entry: dict[str, Any], source: str) -> Target:
@@ -162,21 +225,20 @@ def _target(entry: dict[str, Any], source: str) -> Target:
 
 
 def _entries(path: Path) -> list[dict[str, Any]]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}.") from error
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON ({error}).") from error
+    content = parse_json(path)
     if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
         raise InputError(f"{path} must hold a JSON list of objects, as the BOP challenge writes it.")
     return content
 
 
 def _whole(entry: dict[str, Any], names: tuple[str, ...], source: str) -> tuple[int, ...]:
+    return tuple(int(value) for value in _numbers(entry, names, source))
+
+
+def _numbers(entry: dict[str, Any], names: tuple[str, ...], source: str) -> Float[np.ndarray, " n"]:
     if missing := [name for name in names if name not in entry]:
         raise InputError(f"{source} has no {missing[0]}.")
-    values = numbers(
-        [entry[name] for name in names], count=len(names), what=f"{', '.join(names)} of {source}"
-    )
-    return tuple(int(value) for value in values)
+    if nested := [name for name in names if isinstance(entry[name], list | dict)]:
+        raise InputError(f"{nested[0]} of {source} must be a number.")
+    what = f"{', '.join(names)} of {source}"
+    return numbers([entry[name] for name in names], count=len(names), what=what)

@@ -19,7 +19,7 @@ from crisp.data.bop.detections import Target, read_targets
 from crisp.data.bop.models import MM_PER_M, BopModels, entries_by_id
 from crisp.data.dataset import Dataset, FrameKey, Instance, KnownObject, Listed, list_scenes
 from crisp.errors import InputError, ObjectFailure
-from crisp.sources.frames import CameraEntry, assemble_frame, camera_entry, numbers, read_mask
+from crisp.sources.frames import CameraEntry, assemble_frame, camera_entry, image_size, numbers, read_mask
 from crisp.types import Detection, Frame
 
 COLOUR_FOLDERS = ("rgb", "gray")
@@ -107,6 +107,10 @@ class BopDataset(Dataset):
             source=f"{scene.cameras_path} (image {key.im_id})",
             frame_id=key.frame_id,
         )
+
+    def image_size(self, key: FrameKey) -> tuple[int, int]:
+        """(height, width) of a frame, from the head of its colour image."""
+        return image_size(self._scene(key).image_path(COLOUR_FOLDERS, key.im_id, COLOUR_ENDINGS))
 
     def T_world_camera(self, key: FrameKey) -> Float[np.ndarray, "4 4"]:
         """Where the frame's camera stands, (4, 4) float64 metres; needs cam_R_w2c and cam_t_w2c."""

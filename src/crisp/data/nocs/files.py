@@ -12,18 +12,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from crisp.data.dataset import FrameKey
-from crisp.data.plain_pickle import read_plain_pickle
 from crisp.errors import InputError
 from crisp.geometry.camera import Camera
 from crisp.sources.frames import MM_PER_M, decode_image
-from crisp.types import Detection
 
 Split = Literal["camera_train", "camera_val", "real_train", "real_test"]
 SPLITS: tuple[Split, ...] = ("camera_train", "camera_val", "real_train", "real_test")
@@ -160,62 +157,3 @@ def split_depth_image(raw: np.ndarray) -> Image.Image:
     """Millimetres as CAMERA holds them: RGBA, green the high byte and red the low one."""
     channels = [raw % 256, raw // 256, np.zeros_like(raw), np.full_like(raw, 255)]
     return Image.fromarray(np.stack(channels, axis=-1).astype(np.uint8))
-
-
-# The names in the results of NOCS and DualPoseNet, and in those of object-deformnet.
-NAMES = {
-    "classes": ("pred_class_ids", "class_ids"),
-    "masks": ("pred_masks", "masks"),
-    "scores": ("pred_scores", "scores"),
-}
-
-
-@dataclass(frozen=True, eq=False)
-class CategoryDetection:
-    """A detection and the category that the detector gave it."""
-
-    detection: Detection
-    category: str
-
-
-def detections_path(folder: Path, key: FrameKey, *, real: bool) -> Path:
-    """A frame's file, such as `results_test_scene_1_0000.pkl` or (CAMERA25) `results_val_00000_0000.pkl`."""
-    scene = f"test_scene_{key.scene_id}" if real else f"val_{key.scene_id:05d}"
-    return folder / f"results_{scene}_{key.im_id:04d}.pkl"
-
-
-def read_mask_rcnn(path: Path) -> tuple[CategoryDetection, ...]:
-    """The detections of one image, in the file's order.
-
-    Raises:
-        InputError: the file is missing, is refused (it names something to execute) or has no masks, classes
-            and scores that fit together.
-    """
-    content = read_plain_pickle(path)
-    if isinstance(content, list) and len(content) == 1:  # NOCS's own results are a list of images
-        content = content[0]
-    if not isinstance(content, dict):
-        raise InputError(f"{path} must hold a dictionary with {', '.join(n[0] for n in NAMES.values())}.")
-    classes, masks, scores = (np.asarray(_entry(content, names, path)) for names in NAMES.values())
-    count = len(classes) if classes.ndim == 1 else -1
-    if masks.ndim != 3 or masks.shape[2] != count or scores.shape != (count,):
-        raise InputError(
-            f"{path} must hold masks (H, W, N), N classes and N scores; it holds {masks.shape}, "
-            f"{classes.shape} and {scores.shape}."
-        )
-    if count and not (classes.min() >= 1 and classes.max() <= len(CATEGORIES)):
-        raise InputError(f"{path} holds the classes {classes.tolist()}: NOCS's are 1 to {len(CATEGORIES)}.")
-    return tuple(
-        CategoryDetection(
-            Detection(np.ascontiguousarray(masks[:, :, i] > 0), score=float(scores[i])),
-            CATEGORIES[int(classes[i]) - 1],
-        )
-        for i in range(count)
-    )
-
-
-def _entry(content: dict[Any, Any], names: tuple[str, ...], path: Path) -> Any:
-    found = [content[name] for name in names if name in content]
-    if not found:
-        raise InputError(f"{path} has neither {' nor '.join(names)}: it holds no Mask R-CNN results.")
-    return found[0]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -18,12 +17,15 @@ from scipy.spatial.transform import Rotation
 from crisp.data.bop.writer import BopFrame, write_png
 from crisp.data.mesh_files import obj_text
 from crisp.errors import InputError
-from crisp.files import write_whole
+from crisp.files import part_folder, write_whole
 from crisp.geometry.camera import Camera
 from crisp.types import Mesh, ObjectModel
 
 Role = Literal["train", "test"]
 JPEG_QUALITY = 95
+TEST_SHARE = 7 / 64  # of the satellites
+SIZE_PX = 256
+FOCAL_PX = 398.5
 FOCAL_M, PIXEL_M = 0.017513, 5.86e-6  # of the pictured lens: what `fx` and `ppx` in the real file are
 
 
@@ -74,15 +76,14 @@ class Spe3rWriter:
             raise InputError(f"the satellite {model.name} is not among those of {self.root / 'splits.csv'}.")
         if target.exists():
             raise InputError(f"{target} is there already: delete it or choose another folder.")
-        partial = target.with_name(f".{target.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        for name in ("images", "masks", "models"):
-            (partial / name).mkdir(parents=True)
         mesh, centre, size_m = unit_model(model.mesh)
-        write_whole(partial / "models" / "model_normalized.obj", obj_text(mesh, name=model.name))
-        labels = [_write_frame(partial, frame, centre=centre, size_m=size_m) for frame in frames]
-        write_whole(partial / "labels.json", (json.dumps(labels, indent=1) + "\n").encode())
-        partial.replace(target)
+        with part_folder(target) as part:
+            for name in ("images", "masks", "models"):
+                (part / name).mkdir()
+            write_whole(part / "models" / "model_normalized.obj", obj_text(mesh, name=model.name))
+            labels = [_write_frame(part, frame, centre=centre, size_m=size_m) for frame in frames]
+            write_whole(part / "labels.json", json.dumps(labels, indent=1) + "\n")
+            part.replace(target)
 
 
 def unit_model(mesh: Mesh) -> tuple[Mesh, np.ndarray, float]:
@@ -106,6 +107,19 @@ def image_numbers(count: int, role: Role) -> list[int]:
     return sorted(train[: count - held] + validation[:held])
 
 
+def role_of(number: int, count: int) -> Role:
+    """Of `count` satellites the last 7 in 64 are for the test, at least one where there are two or more."""
+    held = max(1, round(count * TEST_SHARE)) if count > 1 else 0
+    return "test" if number > count - held else "train"
+
+
+def spe3r_camera() -> Camera:
+    """Square pixels, 36 degrees across 256 of them."""
+    middle = SIZE_PX / 2
+    K = np.array([[FOCAL_PX, 0.0, middle], [0.0, FOCAL_PX, middle], [0.0, 0.0, 1.0]])
+    return Camera(K, SIZE_PX, SIZE_PX)
+
+
 def _write_frame(folder: Path, frame: BopFrame, *, centre: np.ndarray, size_m: float) -> dict[str, object]:
     if len(frame.instances) != 1:
         raise InputError(f"frame {frame.im_id} shows {len(frame.instances)} objects: SPE3R has one an image.")
@@ -125,3 +139,31 @@ def _opaque(mask: Bool[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 4"]:
     """SPE3R's masks have the same picture in three channels, and a fourth that is opaque everywhere."""
     grey = mask.astype(np.uint8) * 255
     return np.stack([grey, grey, grey, np.full_like(grey, 255)], axis=-1)
+
+
+class SatelliteScenes:
+    """SPE3R's writer by numbers: a scene is a satellite, and so is a model."""
+
+    def __init__(self, root: Path, role: Role, models: Mapping[int, ObjectModel]) -> None:
+        self.root = Path(root)
+        self._models = models
+        self._role = role
+
+    def write_models(self, models: Sequence[ObjectModel]) -> None:
+        self.finish(models)
+
+    def has_models(self) -> bool:
+        return (self.root / "splits.csv").is_file()
+
+    def finish(self, models: Sequence[ObjectModel]) -> None:
+        """List the satellites that are there, in the order of the models."""
+        roles = {model.name: role_of(number, len(models)) for number, model in enumerate(models, start=1)}
+        there = {name: role for name, role in roles.items() if (self.root / name).is_dir()}
+        Spe3rWriter(self.root, there).write_set(spe3r_camera())
+
+    def has_scene(self, scene_id: int) -> bool:
+        return (self.root / self._models[scene_id + 1].name).is_dir()
+
+    def write_scene(self, scene_id: int, frames: Iterable[BopFrame]) -> None:
+        model = self._models[scene_id + 1]
+        Spe3rWriter(self.root, {model.name: self._role}).write_satellite(model, frames)

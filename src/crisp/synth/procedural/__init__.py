@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from crisp.data.nocs.files import CATEGORIES
+from crisp.data.layout import Writing
 from crisp.errors import InputError, needing
 from crisp.types import ObjectModel
 
@@ -83,11 +83,11 @@ def catalogue() -> tuple[ObjectModel, ...]:
     return tuple(build() for build in _BUILDERS)
 
 
-def default_models(layout: str) -> tuple[ObjectModel, ...]:
-    """The default models of a layout: all objects, those of NOCS's six categories, or satellites."""
-    if layout == "spe3r":
+def default_models(writing: Writing) -> tuple[ObjectModel, ...]:
+    """What a layout shows by default: all objects, those of its categories, or, in space, satellites."""
+    if writing.scene == "space":
         return satellites.fleet()
-    return tuple(m for m in catalogue() if layout != "nocs" or m.kind in CATEGORIES)
+    return tuple(m for m in catalogue() if not writing.categories or m.kind in writing.categories)
 
 
 def strangers() -> tuple[ObjectModel, ...]:
