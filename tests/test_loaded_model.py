@@ -15,7 +15,7 @@ from crisp.certify.certificate import CertificateConfig
 from crisp.geometry.align import RegistrationConfig
 from crisp.model import Model, load_model
 from crisp.networks.checkpoint import save_checkpoint, sha256
-from crisp.refine.recipes import correction_label, load_correction
+from crisp.recipes import correction_label, load_correction
 from crisp.shape.library import ShapeLibrary, name_all
 from crisp.types import Certificate, CorrectionSummary, Estimate
 

@@ -24,7 +24,7 @@ from crisp.cli.demo_scene import demo_scene
 from crisp.errors import Status
 from crisp.learn import recipe
 from crisp.output.results import object_entry
-from crisp.refine.recipes import correction_names
+from crisp.recipes import correction_names
 from crisp.synth.render.arrangement import Viewpoints
 from crisp.types import Certificate, CorrectionSummary, Result
 

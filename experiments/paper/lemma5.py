@@ -63,7 +63,7 @@ class Problem:
     def value(self, T: Tensor) -> Tensor:
         """(5) at a pose, as a sum over points, square metres."""
         state = State(self.observation.points_camera, T, self.code)
-        return objective(self.field, state, self.observation, Squares()).sum() * POINTS
+        return objective(self.field, state, self.observation, kernel=Squares()).sum() * POINTS
 
 
 def problems() -> list[Problem]:

@@ -319,7 +319,7 @@ def _optional(kind: Any, converter: Converter, *, none: str | None) -> Hook:
     return structured
 
 
-def _chosen(converter: Converter, among: Mapping[str, type], value: Any, _: Any) -> Any:
+def _chosen(converter: Converter, among: Mapping[str, type], value: Any, *, _: Any) -> Any:
     named = value.get("kind") if isinstance(value, dict) else None
     if not isinstance(named, str) or named not in among:
         got = _shown(value if named is None else named)

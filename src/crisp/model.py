@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from crisp.certify.calibration import NAME as CALIBRATION
-from crisp.certify.calibration import bounds_under, read_calibration
+from crisp.certify.calibration import read_calibration
 from crisp.certify.certificate import CertificateConfig
 from crisp.crop import CropConfig
 from crisp.errors import InputError, ObjectFailure
@@ -22,9 +22,9 @@ from crisp.networks.checkpoint import JSON_NAME, CheckpointInfo, load_checkpoint
 from crisp.networks.config import preset
 from crisp.networks.model import CrispNetwork
 from crisp.pipeline import Stages, estimate
+from crisp.recipes import bounds_under, load_correction
 from crisp.refine.active_shape import ActiveShapes
 from crisp.refine.corrector import Corrector
-from crisp.refine.recipes import load_correction
 from crisp.shape.mesh import MeshConfig
 from crisp.shipped import BUNDLED, WEIGHTS, correction_names
 from crisp.stages import StageSettings, correct_all, detections_of, standard_stages

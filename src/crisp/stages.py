@@ -122,7 +122,7 @@ def register_all(objects: Objects, config: RegistrationConfig) -> Objects:
     """Poses of all objects in one batch of hypotheses (method, section 3)."""
     prediction = objects.predicted
     points, valid = _measured(objects.crops, prediction.pnc.device)
-    found = register(prediction.pnc.flatten(1, 2), points, valid, config)
+    found = register(prediction.pnc.flatten(1, 2), points, valid, config=config)
     estimates: list[Estimate | ObjectFailure] = []
     for i in range(len(points)):
         if not found.ok[i]:
@@ -199,7 +199,7 @@ def correct_all(
         decoder, aligned.observation, start, basis=basis, pool=pool, scene=_evidence(objects, shapes)
     )
     points, valid = with_pool(found.state.pnc, aligned.observation.valid, pool)
-    unique = _uniqueness(decoder, found, (points, valid), basis)
+    unique = _uniqueness(decoder, found, (points, valid), basis=basis)
     return objects.with_estimates(
         [
             replace(
@@ -214,7 +214,7 @@ def correct_all(
 
 
 def _uniqueness(
-    decoder: SignedDistance, found: Correction, points: tuple[Tensor, Tensor], basis: ShapeBasis
+    decoder: SignedDistance, found: Correction, points: tuple[Tensor, Tensor], *, basis: ShapeBasis
 ) -> Uniqueness:
     """The degeneracy figures at the points that the corrector ended with, all frames' (section 5)."""
     gram = found.gram

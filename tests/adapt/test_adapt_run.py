@@ -11,16 +11,17 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from crisp.adapt import run
 from crisp.adapt.options import AdaptOptions
 from crisp.adapt.recipe import AdaptRecipe
 from crisp.adapt.run import adapt, audit_path
 from crisp.adapt.run_record import claim
-from crisp.adapt.snapshot import read_audit
+from crisp.adapt.snapshot import read_audit, read_snapshot
 from crisp.certify.certificate import CertificateConfig
 from crisp.data.bop.reader import BopDataset
+from crisp.data.dataset import FrameKey
 from crisp.errors import InputError
 from crisp.model import load_model
+from crisp.types import Frame
 
 
 def options(root: Path, weights: Path, out: Path) -> AdaptOptions:
@@ -64,17 +65,18 @@ def test_a_broken_run_ends_like_an_unbroken_one(
     monkeypatch: pytest.MonkeyPatch,
     broken_at: int,
 ) -> None:
-    """Broken in the middle of a round, with lines in the log that no snapshot knows."""
+    """Broken after some frames, with lines in the log that no snapshot knows."""
     todo = options(bop_root, flat_checkpoint, tmp_path / "run")
-    whole_round = run._Course._round
+    load_frame, loaded = BopDataset.load_frame, []
 
-    def breaks(self: run._Course, number: int) -> None:
-        whole_round(self, number)
-        if number == broken_at:
+    def breaks(self: BopDataset, key: FrameKey) -> Frame:
+        loaded.append(key)
+        if len(loaded) > broken_at + 1:
             raise KeyboardInterrupt
+        return load_frame(self, key)
 
     with monkeypatch.context() as patch:
-        patch.setattr(run._Course, "_round", breaks)
+        patch.setattr(BopDataset, "load_frame", breaks)
         with pytest.raises(KeyboardInterrupt):
             adapt(recipe, todo)
     adapt(recipe, todo)
@@ -148,16 +150,16 @@ def test_a_model_that_was_calibrated_again_is_another_run_where_its_bounds_decid
     for number, (one, refused) in enumerate([(recipe, False), (AdaptRecipe(), True)]):
         todo = options(bop_root, flat_checkpoint, tmp_path / str(number))
         todo.out.mkdir()
-        claim(one, todo, dataset, model)
-        claim(one, todo, dataset, model)
+        claim(one, todo, dataset, model=model)
+        claim(one, todo, dataset, model=model)
         with pytest.raises(InputError, match="certificate") if refused else nullcontext():
-            claim(one, todo, dataset, stricter)
+            claim(one, todo, dataset, model=stricter)
 
 
 def test_a_damaged_snapshot_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "s.safetensors").write_bytes(b"{}")
     with pytest.raises(InputError, match=r"s\.safetensors cannot be resumed from"):
-        run.read_snapshot(tmp_path / "s.safetensors")
+        read_snapshot(tmp_path / "s.safetensors")
 
 
 def test_masks_are_found_by_their_names(bop_root: Path) -> None:

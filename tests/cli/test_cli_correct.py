@@ -10,7 +10,7 @@ import pytest
 from command import Command, objects, refused
 
 from crisp.output.results import described
-from crisp.refine.recipes import load_correction
+from crisp.recipes import load_correction
 
 
 def settings(folder: Path) -> dict[str, Any]:

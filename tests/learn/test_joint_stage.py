@@ -153,7 +153,7 @@ def test_losses_are_weighted_as_the_equation_says(
     def losses(stage: JointStage) -> list[float]:
         torch.manual_seed(0)
         tiny_network.eval()
-        found = joint_losses(tiny_network, batch, problem.samples, symmetries, stage)
+        found = joint_losses(tiny_network, batch, problem.samples, symmetries=symmetries, stage=stage)
         return [float(found["pnc"].detach()), float(found["sdf"].detach())]
 
     one = losses(replace(STAGE, alpha=1.0, beta=1.0))

@@ -36,7 +36,9 @@ def test_it_ends_where_all_points_lead() -> None:
     found = CoarseToFine(points=100)(FIELD, observation, start)
     whole = Se3Step(iterations=30)(FIELD, observation, start)
     assert torch.allclose(found.state.T_camera_object, whole.state.T_camera_object, atol=2e-5)
-    assert torch.allclose(found.objective, objective(FIELD, found.state, observation, SoftL1()), rtol=1e-4)
+    assert torch.allclose(
+        found.objective, objective(FIELD, found.state, observation, kernel=SoftL1()), rtol=1e-4
+    )
     z = object_points(found.state.T_camera_object, observation)
     assert torch.allclose(found.state.pnc[observation.valid], z[observation.valid], atol=1e-6)
 

@@ -106,7 +106,7 @@ def test_the_best_answer_is_returned_not_the_last_and_is_a_copy() -> None:
     assert spoiled.objective[0] <= alone.objective[0]
     assert torch.equal(start.shape_code, before[0]) and torch.equal(start.T_camera_object, before[1])
     # What is said of the answer is true of it.
-    value = objective(FIELD, spoiled.state, observation, Corrector(Se3Step()).kernel)
+    value = objective(FIELD, spoiled.state, observation, kernel=Corrector(Se3Step()).kernel)
     assert torch.allclose(value, spoiled.objective)
 
 

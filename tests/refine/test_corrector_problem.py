@@ -88,7 +88,7 @@ def test_masked_quantile_of_nothing_is_nan_and_of_padding_never():
 @KERNELS
 def test_objective_is_the_mean_over_what_counts(kernel):
     observation, state = _scene()
-    found = objective(AnalyticBox(), state, observation, kernel)
+    found = objective(AnalyticBox(), state, observation, kernel=kernel)
     for b in range(3):
         x = observation.points_camera[b][observation.valid[b]]
         z = pose.apply(pose.inverse(state.T_camera_object[b]), x)
@@ -103,10 +103,10 @@ def test_padding_never_matters():
         torch.cat([wild, torch.zeros(3, 9, 3, dtype=torch.float64)], dim=1),
         torch.cat([observation.valid, torch.zeros(3, 9, dtype=torch.bool)], dim=1),
     )
-    before = objective(AnalyticBox(), state, observation, SoftL1())
-    torch.testing.assert_close(objective(AnalyticBox(), state, padded, SoftL1()), before)
+    before = objective(AnalyticBox(), state, observation, kernel=SoftL1())
+    torch.testing.assert_close(objective(AnalyticBox(), state, padded, kernel=SoftL1()), before)
     nothing = Observation(observation.points_camera, torch.zeros_like(observation.valid))
-    assert (objective(AnalyticBox(), state, nothing, SoftL1()) == 0).all()
+    assert (objective(AnalyticBox(), state, nothing, kernel=SoftL1()) == 0).all()
 
 
 @KERNELS
@@ -117,7 +117,7 @@ def test_objective_is_differentiable_in_pose_and_code(kernel):
 
     def value(xi, code):
         moved = State(state.pnc, state.T_camera_object @ pose.exp(xi), code)
-        return objective(AnalyticSphere(), moved, observation, kernel)
+        return objective(AnalyticSphere(), moved, observation, kernel=kernel)
 
     assert torch.autograd.gradcheck(value, (xi, code))
 

@@ -85,11 +85,11 @@ def test_the_chain_rule_by_hand_is_autograds(kernel):
     posing = Posing.of(BOX, observation, state)
     xi = torch.zeros(4, 6, dtype=torch.float64, requires_grad=True)
     moved = replace(state, T_camera_object=state.T_camera_object @ pose.exp(xi))
-    (gradient,) = torch.autograd.grad(objective(BOX, moved, observation, kernel).sum(), xi)
+    (gradient,) = torch.autograd.grad(objective(BOX, moved, observation, kernel=kernel).sum(), xi)
     evaluation = Evaluation.at(posing, state.T_camera_object, kernel)
     at = evaluation.linearised(kernel)
     torch.testing.assert_close(2 * at.slope, gradient)
-    torch.testing.assert_close(evaluation.objective, objective(BOX, state, observation, kernel))
+    torch.testing.assert_close(evaluation.objective, objective(BOX, state, observation, kernel=kernel))
 
     def residuals(xi):
         moved = state.T_camera_object[:1] @ pose.exp(xi[None])
@@ -108,7 +108,7 @@ def test_both_steps_reach_the_same_value():
     many = ZGradientStep(kernel, iterations=200)(BOX, observation, state)
     torch.testing.assert_close(six.objective, many.objective, rtol=1e-3, atol=0)
     for result in (six, many):
-        torch.testing.assert_close(result.objective, objective(BOX, result.state, observation, kernel))
+        torch.testing.assert_close(result.objective, objective(BOX, result.state, observation, kernel=kernel))
 
 
 def test_the_two_views_of_the_answer_agree():
@@ -143,7 +143,7 @@ def test_trap_1_the_best_iterate_is_returned_and_is_a_copy():
     result = ZGradientStep(learning_rate=0.02, iterations=12)(BOX, observation, state)
     assert (result.trace[:, -1] > 1.5 * result.objective).any()  # a rate at which the last is not the best
     assert torch.equal(result.objective, result.trace.amin(-1))
-    torch.testing.assert_close(objective(BOX, result.state, observation, Squares()), result.objective)
+    torch.testing.assert_close(objective(BOX, result.state, observation, kernel=Squares()), result.objective)
     short = ZGradientStep(iterations=1, learning_rate=10.0)(BOX, observation, state)  # only worse
     torch.testing.assert_close(short.state.pnc, before)
     for found in (result.state, short.state, Se3Step()(BOX, observation, state).state):
@@ -182,7 +182,9 @@ def test_trap_2_trimming_ignores_gross_errors_in_the_step():
     plain, trimmed = ZGradientStep(iterations=60), ZGradientStep(iterations=60, trim_quantile=0.9)
     inliers = Observation(wild[:, good], observation.valid[:, good])
     errors = [
-        objective(BOX, step(BOX, observation, state, registration_weights=weights).state, inliers, Squares())
+        objective(
+            BOX, step(BOX, observation, state, registration_weights=weights).state, inliers, kernel=Squares()
+        )
         for step in (plain, trimmed)
     ]
     assert (errors[1] < 0.5 * errors[0]).all()

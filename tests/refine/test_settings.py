@@ -14,10 +14,10 @@ from crisp.documents import build_record
 from crisp.errors import InputError
 from crisp.model import Model
 from crisp.output.results import described
+from crisp.recipes import KINDS, CorrectionSettings, correction_names, load_correction
 from crisp.refine.corrector import Corrector
 from crisp.refine.pose_step import Se3Step
 from crisp.refine.problem import SoftL1, Squares
-from crisp.refine.recipes import KINDS, CorrectionSettings, correction_names, load_correction
 from crisp.refine.shape_step import ActiveShape, HullDescent
 from crisp.refine.z_step import ZGradientStep
 

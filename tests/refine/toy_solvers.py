@@ -29,12 +29,12 @@ class SlideStep:
 
     def __call__(self, field: SignedDistance, observation: Observation, state: State) -> PoseStepResult:
         best = state
-        trace = [objective(field, state, observation, SoftL1())]
+        trace = [objective(field, state, observation, kernel=SoftL1())]
         for number in range(-self.tries, self.tries + 1):
             T = state.T_camera_object.clone()
             T[:, 2, 3] += number * self.step_m
             moved = state.posed(T, observation)
-            value = objective(field, moved, observation, SoftL1())
+            value = objective(field, moved, observation, kernel=SoftL1())
             best = moved.where(value < trace[-1], best)
             trace.append(torch.minimum(value, trace[-1]))
         rounds = torch.full((len(trace[0]),), 2 * self.tries + 1)

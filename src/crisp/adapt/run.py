@@ -51,7 +51,7 @@ def adapt(recipe: AdaptRecipe, options: AdaptOptions) -> Path:
     prepare_folder(options.out)
     dataset = open_dataset(options.dataset, options.split)
     model = load_model(options.weights)
-    claim(recipe, options, dataset, model)
+    claim(recipe, options, dataset, model=model)
     if (options.out / CHECKPOINT / JSON_NAME).is_file():
         return options.out / CHECKPOINT
     if options.processes == 1:
@@ -79,7 +79,7 @@ def _loaded(fabric: Fabric, *, recipe: AdaptRecipe, options: AdaptOptions) -> No
 
 def _process(fabric: Fabric, model: Model, *, recipe: AdaptRecipe, options: AdaptOptions) -> None:
     """What each process does; all of them take part in every step."""
-    course = _Course(fabric, recipe, options, model)
+    course = _Course(fabric, recipe, options, model=model)
     try:
         course.resume()
         course.run()
@@ -87,14 +87,14 @@ def _process(fabric: Fabric, model: Model, *, recipe: AdaptRecipe, options: Adap
     finally:
         course.close()
     if fabric.global_rank == 0:
-        _save(adapted, model, recipe, options)
+        _save(adapted, model, recipe, options=options)
     fabric.barrier()
 
 
 class _Course:
     """The frames of one process, in rounds: in each, every process looks at one frame or has none left."""
 
-    def __init__(self, fabric: Fabric, recipe: AdaptRecipe, options: AdaptOptions, model: Model) -> None:
+    def __init__(self, fabric: Fabric, recipe: AdaptRecipe, options: AdaptOptions, *, model: Model) -> None:
         self._fabric, self._options, self._model = fabric, options, model
         self._dataset = open_dataset(options.dataset, options.split)
         self._masks = mask_source(self._dataset, options)
@@ -213,7 +213,7 @@ def _order(frames: int, recipe: AdaptRecipe) -> list[int]:
     return np.concatenate(passes).tolist()
 
 
-def _save(adapted: Model, source: Model, recipe: AdaptRecipe, options: AdaptOptions) -> None:
+def _save(adapted: Model, source: Model, recipe: AdaptRecipe, *, options: AdaptOptions) -> None:
     """The checkpoint, with the source's library and the bounds of its certificate; the scratch goes."""
     training = dict(source.info.training) | {
         "adapted": {

@@ -28,7 +28,9 @@ def mask_source(dataset: Dataset, options: AdaptOptions) -> MaskSource:
     return open_detections(dataset, options.detections, min_score=options.min_score)
 
 
-def run_record(recipe: AdaptRecipe, options: AdaptOptions, dataset: Dataset, model: Model) -> dict[str, Any]:
+def run_record(
+    recipe: AdaptRecipe, options: AdaptOptions, dataset: Dataset, *, model: Model
+) -> dict[str, Any]:
     """What a run is; one with another record is another run.
 
     The settings of all stages are part of it: the recipe has but the corrector's name, and the model's digest
@@ -49,13 +51,13 @@ def run_record(recipe: AdaptRecipe, options: AdaptOptions, dataset: Dataset, mod
     return record | ({"detections": source.settings} if isinstance(source, DetectedMasks) else {})
 
 
-def claim(recipe: AdaptRecipe, options: AdaptOptions, dataset: Dataset, model: Model) -> None:
+def claim(recipe: AdaptRecipe, options: AdaptOptions, dataset: Dataset, *, model: Model) -> None:
     """Write down in the run folder what this run is.
 
     Raises:
         InputError: the folder holds another one.
     """
-    record = run_record(recipe, options, dataset, model)
+    record = run_record(recipe, options, dataset, model=model)
     path = options.out / RUN_FILE
     if not path.exists():
         return write_json(path, record)

@@ -15,7 +15,6 @@ from typing import Any
 from crisp.certify.certificate import UNCALIBRATED, CertificateConfig
 from crisp.documents import build_record, read_record, write_json
 from crisp.errors import InputError
-from crisp.refine.recipes import same_correction
 
 NAME = "calibration.json"
 FORMAT_VERSION = 1
@@ -68,28 +67,6 @@ def read_calibration(path: Path, *, model_sha256: str, own: str = DEFAULT) -> Ce
     if stored.model_sha256 != model_sha256:
         return replace(CertificateConfig(), calibration=f"{UNCALIBRATED} ({NAME} is of another model)")
     return _config(stored, path, own)
-
-
-def bounds_under(config: CertificateConfig, correct: str) -> CertificateConfig:
-    """The same bounds for estimates of other correction settings than those that they were measured with.
-
-    Args:
-        correct: name or TOML file of the settings that will be used.
-
-    Returns:
-        A certificate that certifies nothing, and says why, unless the settings are the same.
-
-    Raises:
-        InputError: no such settings.
-    """
-    measured = config.calibrated_with
-    if measured is None or same_correction(measured, correct):
-        return replace(config, withheld=None)
-    return replace(
-        config,
-        withheld=f'the bounds were measured with "{measured}", not with "{correct}": '
-        f"run crisp calibrate --correct {correct}.",
-    )
 
 
 def _config(stored: StoredCalibration, path: Path, own: str) -> CertificateConfig:

@@ -171,7 +171,7 @@ def certify(
         raise ValueError(f"{len(estimates)} estimates but {len(sight.pixels.valid)} rows of points")
     if not estimates:
         return []
-    evidence = _evidence(field, estimates, sight, config)
+    evidence = _evidence(field, estimates, sight, config=config)
     residual = masked_quantile(evidence.residual_m, evidence.valid, config.quantile)
     diameter = evidence.surface.diameter_m()
     return [
@@ -181,7 +181,7 @@ def certify(
 
 
 def _evidence(
-    field: SignedDistance, estimates: Sequence[Estimate], sight: Sight, config: CertificateConfig
+    field: SignedDistance, estimates: Sequence[Estimate], sight: Sight, *, config: CertificateConfig
 ) -> _Evidence:
     codes = torch.stack([e.shape_code for e in estimates])
     # Poses in double precision until the points are in the object's frame: a camera's metres swallow digits.

@@ -128,7 +128,7 @@ class Agreement:
 
 
 def agreement(
-    frame: Frame, mask: Bool[np.ndarray, "h w"], mesh: Mesh, T_camera_object: Float[np.ndarray, "4 4"]
+    frame: Frame, mask: Bool[np.ndarray, "h w"], mesh: Mesh, *, T_camera_object: Float[np.ndarray, "4 4"]
 ) -> Agreement:
     """Draw the model with its pose, and hold it against mask and depth.
 

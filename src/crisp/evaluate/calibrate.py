@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from crisp.certify.bounds import UNBOUNDED, Bounds, Evidence, Point, choose, curves, point, point_json
 from crisp.certify.certificate import CertificateConfig
 from crisp.data.dataset import Dataset, FrameKey, Instance
 from crisp.errors import InputError
+from crisp.evaluate.bounds import UNBOUNDED, Bounds, Evidence, Point, choose, curves, point, point_json
 from crisp.evaluate.cases import TrueModel, TrueModels
 from crisp.evaluate.metrics.add_s import pose_error
 from crisp.evaluate.metrics.chamfer import shape_error
 from crisp.model import OWN, Model, own_correction
 from crisp.progress import track
-from crisp.refine.recipes import correction_label
+from crisp.recipes import correction_label
 from crisp.shape.mesh import MeshConfig
 from crisp.types import Certificate, Mesh, Result
 
@@ -84,15 +84,19 @@ def judge(
     model = replace(model, meshing=MESHING)
     keys = dataset.keys
     shown = track(keys, "judging", total=len(keys)) if progress else keys
-    return [row for key in shown for row in _frame(model, dataset, key, min_visib_fract, truths=truths)]
+    return [
+        row
+        for key in shown
+        for row in _frame(model, dataset, key, min_visib_fract=min_visib_fract, truths=truths)
+    ]
 
 
 def _frame(
     model: Model,
     dataset: Dataset,
     key: FrameKey,
-    min_visib_fract: float,
     *,
+    min_visib_fract: float,
     truths: TrueModels,
 ) -> Iterator[Judged]:
     frame = dataset.load_frame(key)

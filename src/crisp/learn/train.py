@@ -76,7 +76,9 @@ def train(recipe: Recipe, options: TrainOptions, backbone: Backbone) -> Path:
                 most_examples=recipe.joint.batch if options.overfit_one_batch else None,
             )
         else:
-            library, metrics = _train_staged(network, problem, recipe, options, fabric, journal)
+            library, metrics = _train_staged(
+                network, problem, recipe, options=options, fabric=fabric, journal=journal
+            )
     finally:
         journal.close()
     return _finish(network, problem, library, recipe=recipe, options=options, metrics=metrics)
@@ -86,6 +88,7 @@ def _train_staged(
     network: CrispNetwork,
     problem: Problem,
     recipe: Recipe,
+    *,
     options: TrainOptions,
     fabric: Fabric,
     journal: Journal,

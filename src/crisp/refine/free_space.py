@@ -100,7 +100,7 @@ def free_space(
         depth: of the frame that they are in, on whatever device.
     """
     config = config or FreeSpaceConfig()
-    seen = _projected(surface, T_camera_object, depth, config)
+    seen = _projected(surface, T_camera_object, depth, config=config)
     nearest = _nearest_around(depth.depth_m.to(seen.z.device), config.margin_px)
     before = seen.checked & (seen.z < _at(nearest, seen.pixels).to(seen.z) - seen.tolerance)
     return FreeSpace(_share(before, seen.checked), seen.checked.sum(-1))
@@ -125,7 +125,7 @@ def outside_mask(
         inside: the objects' visible pixels, with a margin (`grown`).
         of: which of these is that of each shape.
     """
-    seen = _projected(surface, T_camera_object, depth, config or FreeSpaceConfig())
+    seen = _projected(surface, T_camera_object, depth, config=config or FreeSpaceConfig())
     return _share(seen.checked & ~_at(inside, seen.pixels, of=of), seen.checked)
 
 
@@ -152,7 +152,11 @@ class _Projection:
 
 
 def _projected(
-    surface: SurfacePoints, T_camera_object: Float[Tensor, "b 4 4"], depth: DepthMap, config: FreeSpaceConfig
+    surface: SurfacePoints,
+    T_camera_object: Float[Tensor, "b 4 4"],
+    depth: DepthMap,
+    *,
+    config: FreeSpaceConfig,
 ) -> _Projection:
     points = pose.apply(T_camera_object, surface.points_object.to(T_camera_object))
     normals = surface.normal.to(T_camera_object) @ T_camera_object[:, :3, :3].mT

@@ -242,7 +242,7 @@ def object_points(
 
 
 def objective(
-    field: SignedDistance, state: State, observation: Observation, kernel: Kernel
+    field: SignedDistance, state: State, observation: Observation, *, kernel: Kernel
 ) -> Float[Tensor, " b"]:
     """(7) per object, over its number of points, in square metres: mean of rho(f(R* x_i + t* | h)).
 

@@ -29,18 +29,18 @@ def alone(row: int, column: int) -> tuple[Observation, State]:
 
 
 def test_fits_are_the_roots_of_each_objective() -> None:
-    found = fits(BOX, SEEN, T, CODES, kernel=Truncated())
+    found = fits(BOX, SEEN, T, codes=CODES, kernel=Truncated())
     for row in range(2):
         for column in range(5):
             observation, state = alone(row, column)
-            value = objective(BOX, state, observation, Truncated()) + RESOLUTION_M**2
+            value = objective(BOX, state, observation, kernel=Truncated()) + RESOLUTION_M**2
             assert torch.allclose(found[row, column], value.sqrt().double()[0], rtol=1e-5)
 
 
 def test_improved_together_is_improved_one_by_one() -> None:
     step = Se3Step(iterations=6)
-    poses, found = improved(step, BOX, SEEN, T, CODES, kernel=Truncated())
-    assert (found <= fits(BOX, SEEN, T, CODES, kernel=Truncated()) + 1e-6).all()
+    poses, found = improved(step, BOX, SEEN, T=T, codes=CODES, kernel=Truncated())
+    assert (found <= fits(BOX, SEEN, T, codes=CODES, kernel=Truncated()) + 1e-6).all()
     for row in range(2):
         for column in range(5):
             end = step(BOX, *alone(row, column)).state.T_camera_object[0]
@@ -51,7 +51,7 @@ def test_without_points_a_candidate_fits_nothing() -> None:
     valid = SEEN.valid.clone()
     valid[0] = False
     poses, found = improved(
-        Se3Step(), BOX, Observation(SEEN.points_camera, valid), T, CODES, kernel=Truncated()
+        Se3Step(), BOX, Observation(SEEN.points_camera, valid), T=T, codes=CODES, kernel=Truncated()
     )
     assert found[0].isinf().all() and torch.equal(poses[0], T[0]) and found[1].isfinite().all()
 

@@ -50,7 +50,7 @@ def test_a_box_that_fits_turned_by_half_is_turned_to_what_the_network_meant(
     meant = TRUE @ turned((6, -4, 5))  # it is somewhat wrong, and in the right half
     T = chosen([TRUE @ turned(half_turn)], [meant])
     assert apart_deg(T[0], TRUE) < 0.5
-    fit = objective(BOX, State(SEEN.points_camera, T, CODE[None]), SEEN, Truncated()).sqrt()
+    fit = objective(BOX, State(SEEN.points_camera, T, CODE[None]), SEEN, kernel=Truncated()).sqrt()
     assert fit < 5e-4
 
 
@@ -96,7 +96,7 @@ def test_it_chooses_as_a_plain_loop_over_all_candidates_does() -> None:
         for turn in cube_turns():
             T = (start @ turn)[None]
             T = choice.step(BOX, few, State(object_points(T, few), T, CODE[None])).state.T_camera_object
-            value = objective(BOX, State(few.points_camera, T, CODE[None]), few, Truncated())
+            value = objective(BOX, State(few.points_camera, T, CODE[None]), few, kernel=Truncated())
             off = (object_points(T, few) - said)[few.valid].norm(dim=-1).mean()
             left_m = T[0, 0, 3] - 0.02
             ends.append((float((value + RESOLUTION_M**2).sqrt() + 0.01 * off + left_m.abs()), T[0]))

@@ -11,6 +11,7 @@ from turns import NOT_TURNED, turned
 
 from crisp.errors import InputError
 from crisp.geometry import pose
+from crisp.recipes import load_correction
 from crisp.refine.corrector import Corrector
 from crisp.refine.free_space import DepthMap, SceneEvidence
 from crisp.refine.pose_step import PoseStepResult, Se3Step
@@ -24,7 +25,6 @@ from crisp.refine.problem import (
     object_points,
     objective,
 )
-from crisp.refine.recipes import load_correction
 from crisp.refine.search.known import RENAMED, KnownSearch
 from crisp.shape.sdf import AnalyticBox, AnalyticEllipsoid, SignedDistance
 from crisp.shape.surface import surface_points
@@ -56,7 +56,7 @@ def test_a_wrong_turn_and_a_wrong_shape_are_mended_together() -> None:
     observation, start, basis = problem(starts, KNOWN[1].expand(3, 3) + 0.001)
     found = KnownSearch(code_prior=0.0)(FIELD, observation, start, basis=basis)
     assert torch.equal(found.shape_code, KNOWN[0].expand(3, 3))
-    assert objective(FIELD, found, observation, SoftL1()).sqrt().max() < 2e-4
+    assert objective(FIELD, found, observation, kernel=SoftL1()).sqrt().max() < 2e-4
     plain = Corrector(Se3Step(iterations=20))(FIELD, observation, start, basis=basis)
     assert plain.objective.sqrt().max() > 5e-3, "a descent alone does not find it: the search is needed"
 
@@ -124,7 +124,7 @@ def test_a_coarse_step_on_many_candidates_ends_where_none_does() -> None:
     coarse, without = (KnownSearch(shapes=4, code_prior=0.0, medium_candidates=count) for count in (24, 96))
     short, full = (search(FIELD, observation, start, basis=basis) for search in (coarse, without))
     assert torch.equal(short.shape_code, full.shape_code)
-    assert objective(FIELD, short, observation, SoftL1()).sqrt().max() < 2e-4
+    assert objective(FIELD, short, observation, kernel=SoftL1()).sqrt().max() < 2e-4
 
 
 def test_points_that_are_not_the_objects_do_not_decide_between_shapes() -> None:
@@ -145,7 +145,7 @@ class Stays:
     """A pose step that finds nothing better."""
 
     def __call__(self, field: SignedDistance, observation: Observation, state: State) -> PoseStepResult:
-        value = objective(field, state, observation, SoftL1())
+        value = objective(field, state, observation, kernel=SoftL1())
         return PoseStepResult(
             state, value, torch.zeros(len(value)).long(), value[:, None], ("",) * len(value)
         )
@@ -178,7 +178,7 @@ def test_an_object_without_points_stays_and_does_not_take_the_others_down() -> N
 def test_a_corrector_with_a_search_says_what_it_gained_over_the_network() -> None:
     observation, start, basis = problem([turned((80, 10, -8))], KNOWN[1:2] + 0.001)
     found = Corrector(Se3Step(), search=KnownSearch(code_prior=0.0))(FIELD, observation, start, basis=basis)
-    begun = objective(FIELD, start, observation, SoftL1())
+    begun = objective(FIELD, start, observation, kernel=SoftL1())
     assert torch.allclose(found.objective_start, begun)
     assert found.objective[0] < 1e-3 * begun[0]
 

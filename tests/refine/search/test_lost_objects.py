@@ -45,7 +45,7 @@ def lost(noise_m: float = 0.0) -> tuple[Observation, State, ShapeBasis]:
 
 def root(state: State, observation: Observation, kernel: Kernel) -> torch.Tensor:
     """How far each object's points are from it, metres."""
-    return objective(BOX, state, observation, kernel).sqrt()
+    return objective(BOX, state, observation, kernel=kernel).sqrt()
 
 
 def test_they_are_found_and_the_others_stay() -> None:

@@ -47,8 +47,8 @@ def fits(
     field: SignedDistance,
     observation: Observation,
     T: Float[Tensor, "b j 4 4"],
-    codes: Float[Tensor, "b j c"],
     *,
+    codes: Float[Tensor, "b j c"],
     kernel: Kernel,
 ) -> Float[Tensor, "b j"]:
     """Root of the objective of every candidate, metres, without gradient.
@@ -58,22 +58,22 @@ def fits(
         T, codes: J poses for each, and the shapes that they are of.
     """
     each, state = _one_by_one(observation, T, codes)
-    return _root(field, state, each, kernel).unflatten(0, T.shape[:2])
+    return _root(field, state, each, kernel=kernel).unflatten(0, T.shape[:2])
 
 
 def improved(
     step: PoseStep,
     field: SignedDistance,
     observation: Observation,
+    *,
     T: Float[Tensor, "b j 4 4"],
     codes: Float[Tensor, "b j c"],
-    *,
     kernel: Kernel,
 ) -> tuple[Float[Tensor, "b j 4 4"], Float[Tensor, "b j"]]:
     """Every candidate after a pose step, and how it fits then; infinite where the step has no value."""
     each, begun = _one_by_one(observation, T, codes)
     found = step(field, each, begun)
-    root = _root(field, found.state, each, kernel).where(found.objective.isfinite(), torch.inf)
+    root = _root(field, found.state, each, kernel=kernel).where(found.objective.isfinite(), torch.inf)
     poses = found.state.T_camera_object.double()
     return poses.unflatten(0, T.shape[:2]), root.unflatten(0, T.shape[:2])
 
@@ -88,8 +88,8 @@ def _one_by_one(
 
 
 def _root(
-    field: SignedDistance, state: State, observation: Observation, kernel: Kernel
+    field: SignedDistance, state: State, observation: Observation, *, kernel: Kernel
 ) -> Float[Tensor, " b"]:
     with torch.no_grad():
-        value = objective(field, state, observation, kernel)
+        value = objective(field, state, observation, kernel=kernel)
     return (value + RESOLUTION_M**2).sqrt().double()

@@ -83,11 +83,13 @@ class Disambiguation:
         moved[:, :3, 3] = own[:, :3, 3]
         T = (torch.stack([own, moved], dim=1)[:, :, None] @ cube_turns().to(own.device)).flatten(1, 2)
         codes = found.shape_code[:, None].expand(-1, T.shape[1], -1)
-        cost = fits(field, few, T, codes, kernel=self.kernel) + self.weight * _mean_distance(few, T, said)
+        cost = fits(field, few, T, codes=codes, kernel=self.kernel) + self.weight * _mean_distance(
+            few, T, said
+        )
         cost[:, 0] = -torch.inf  # what was found is among those that are improved
         best = cost.argsort(dim=1, stable=True)[:, : self.finalists]
         T, codes = T.take_along_dim(best[..., None, None], dim=1), codes[:, : best.shape[1]]
-        T, cost = improved(self.step, field, few, T, codes, kernel=self.kernel)
+        T, cost = improved(self.step, field, few, T=T, codes=codes, kernel=self.kernel)
         cost = cost + self.weight * _mean_distance(few, T, said)
         if extra is not None:
             cost = cost + extra(T)

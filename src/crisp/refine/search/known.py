@@ -180,7 +180,7 @@ class KnownSearch:
         for step, points, kept in self._levels(T.shape[1]):
             known = shape.gather(1, place // TURNS)
             few = Observation(*thinned(task.observation.points_camera, task.observation.valid, points))
-            T, root = improved(step, task.field, few, T, task.library[known], kernel=self.kernel)
+            T, root = improved(step, task.field, few, T=T, codes=task.library[known], kernel=self.kernel)
             cost = root * factor.gather(1, place) + self._outside_cost(task, T, known)
             # The registered candidate reaches the fine step whatever the coarser ones say of it.
             order = cost.where((place != 0) | (kept == 1) | (not has_registered), -torch.inf)

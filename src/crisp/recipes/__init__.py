@@ -7,7 +7,7 @@ its settings.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from crisp.certify.certificate import CertificateConfig
@@ -89,5 +89,27 @@ def same_correction(label: str, source: str) -> bool:
     return label in correction_names() and load_correction(label)[0] == load_correction(source)[0]
 
 
+def bounds_under(config: CertificateConfig, correct: str) -> CertificateConfig:
+    """The same bounds for estimates of other correction settings than those that they were measured with.
+
+    Args:
+        correct: name or TOML file of the settings that will be used.
+
+    Returns:
+        A certificate that certifies nothing, and says why, unless the settings are the same.
+
+    Raises:
+        InputError: no such settings.
+    """
+    measured = config.calibrated_with
+    if measured is None or same_correction(measured, correct):
+        return replace(config, withheld=None)
+    return replace(
+        config,
+        withheld=f'the bounds were measured with "{measured}", not with "{correct}": '
+        f"run crisp calibrate --correct {correct}.",
+    )
+
+
 def _folder() -> Path:
-    return Path(__file__).parent.parent / "recipes" / "correct"
+    return Path(__file__).parent / "correct"
