@@ -38,6 +38,7 @@ def score(options: ScoreOptions, *, progress: bool = False) -> Scores:
     Raises:
         InputError: as `score_set`, or there is no such data set or split.
     """
+    metrics_named(options.protocols)  # a mistyped name is said before anything is opened
     dataset = open_dataset(options.dataset, options.split)
     return score_set(options, dataset, layout_of(options.dataset).conventions, progress=progress)
 

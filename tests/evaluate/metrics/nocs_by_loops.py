@@ -81,7 +81,7 @@ def map_by_loops(labels: NocsLabels, estimates: NocsEstimates, *, axis: int, ori
     for c in np.unique(labels.category):
         found: list[tuple[list[float], list[bool], int]] = [([], [], 0) for _ in range(7)]
         for f in np.unique(labels.frame):
-            part = _frame(labels, estimates, int(f), min_visib_fract=int(c), axis=axis, original=original)
+            part = _frame(labels, estimates, int(f), int(c), axis=axis, original=original)
             found = [(s + t, h + i, n + m) for (s, h, n), (t, i, m) in zip(found, part, strict=True)]
         per_category.append([average_precision(*row) for row in found])
     return np.mean(per_category, axis=0)
