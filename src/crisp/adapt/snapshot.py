@@ -1,10 +1,7 @@
-"""Where the masks of an adaptation come from, and what tells one run from another.
+"""What an adaptation keeps: what the run is, its audit log, and the state that it resumes from.
 
-What every process has to say, heard by all.
-
-The audit log: a line of JSON for every pseudo-label, step, check and roll-back.
-
-What an adaptation needs to go on after it was killed: one safetensors file a process.
+The log has one line of JSON for every pseudo-label, step, check and roll-back. The state is one safetensors
+file for each process.
 """
 
 from __future__ import annotations

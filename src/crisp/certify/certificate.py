@@ -1,18 +1,14 @@
-"""All measured points of each object's mask, not only those of the crop's grid.
+"""The certificate: whether an estimate can be trusted, and in words why not (method, section 6).
 
-The certificate: whether an estimate can be trusted, and in words why not (method, section 6).
+Three checks, on all measured points of an object's mask, each with a threshold that `crisp calibrate` finds:
 
-Three checks, each with a threshold that `crisp calibrate` finds for a model:
-
-1. oc = 1 when the p-quantile of |f_d(R x_i + t | h)| over all measured points of the mask is below eps (12);
+1. oc = 1 when the p-quantile of |f_d(R x_i + t | h)| over the points is below eps (12);
 2. the predicted surface does not stand where the depth map looked through (`free_space`);
 3. only one shape explains the visible points: mu is large enough (section 5; the figures are handed in).
 
-`calibration.json` of a checkpoint: the certificate's bounds for this model, and how they were found.
-
-It lies beside the checkpoint's files without being one of them: calibrating changes neither a weight nor a
-hash. It names the model that it was made for instead, and counts for no other; and the corrector that the
-bounds were measured with, as another one leaves other residuals.
+The bounds of a model lie in `calibration.json` beside its checkpoint's files without being one of them, so
+calibrating changes no weight and no hash. The file names the model and the corrector that the bounds were
+measured with; they count for no others.
 """
 
 from __future__ import annotations

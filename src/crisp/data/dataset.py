@@ -1,9 +1,6 @@
-"""What every data set gives, whatever its files look like: frames, labels, masks and models. Metres.
+"""What every data set gives, whatever its files look like: frames, labels, masks, models and detections.
 
-`crisp.data.bop.reader`, `crisp.data.spe3r.reader` and `crisp.data.nocs.reader` read three layouts;
-`crisp.data.layouts.open_dataset` tells them apart.
-
-What a detector found on a split, in whatever form: masks with scores, frame by frame.
+Lengths are metres. `crisp.data.layouts.open_dataset` finds the reader of a folder.
 """
 
 from __future__ import annotations

@@ -1,9 +1,4 @@
-"""What a check says: one sentence each, about one place.
-
-Whether a posed model lies where its mask and its depth are.
-
-Checks of a frame of one's own: each file for itself, then what they say together.
-"""
+"""Checks of a single frame: each file for itself, then what they say together. A finding is one sentence."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Estimates of a labelled split with their certificates, held against the truth: who was right to be sure.
+"""Finds a model's certificate bounds on labelled splits, and how far they can be trusted.
 
-Finds the certificate's bounds for a model on labelled splits, and how far they can be trusted.
+Estimates and certificates are compared with the labels; `crisp.evaluate.bounds` chooses the bounds.
 """
 
 from __future__ import annotations

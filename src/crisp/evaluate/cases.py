@@ -1,7 +1,4 @@
-"""Labelled objects beside what was said of them: what the metrics measure.
-
-Targets files of BOP19: which frames are scored, and which labels protocol `bop` looks for.
-"""
+"""What the metrics measure: labelled objects beside their estimates, and BOP19's choice of them."""
 
 from __future__ import annotations
 

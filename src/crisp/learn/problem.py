@@ -1,8 +1,7 @@
 """The data of a training run: a labelled split, its objects, and signed distances to their surfaces.
 
-Ground-truth signed distances of a mesh, sampled once and cached (method, section 8).
-
-Source: libigl, distance to the mesh with the sign of the fast winding number.
+The distances are sampled once and cached (method, section 8), by libigl: distance to the mesh, with the sign
+of the fast winding number.
 """
 
 from __future__ import annotations

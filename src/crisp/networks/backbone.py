@@ -1,20 +1,15 @@
-"""DINOv2's vision transformer, as far as it is read here: frozen, without dropout, masks and pooling.
+"""The frozen DINOv2 backbone: its modules, loading it, running it, and storing its weights as int8.
 
-The modules bear the names of the tensors that Meta publishes (`facebook/dinov2-small`), so its files load as
-they are.
-
-Source: Oquab et al., DINOv2: Learning Robust Visual Features without Supervision, 2024.
-
-The frozen DINOv2 backbone: loading it, running it, and storing its weights as int8.
-
-`Features` are all that the heads need of the backbone, so they can be cached.
-
-Tensors are named as in the files that Meta publishes (`facebook/dinov2-small`); folders that newer versions
-of `transformers` wrote name some of them otherwise.
+Modules and tensors have the names of the files that Meta publishes (`facebook/dinov2-small`), so these load
+as they are; folders that newer versions of `transformers` write name some tensors otherwise. Dropout, masks
+and pooling are left out, as they are not used here. `Features` are all that the heads need, so they can be
+cached.
 
 Weights are stored as int8 with one step per output channel: 22.8 MB instead of 88 in float32. The backbone
 is quantised before the heads are trained on it, so quantisation costs no accuracy later. Quantising the
 output of `dequantise` gives the same bytes again, so a network can be saved and loaded any number of times.
+
+Source: Oquab et al., DINOv2: Learning Robust Visual Features without Supervision, 2024.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""What a checkpoint says about itself beside its tensors, and the records of its `checkpoint.json`.
-
-A checkpoint is one folder: tensors in safetensors, everything else in a JSON that a person can read.
+"""A checkpoint is one folder: tensors in safetensors, everything else in a JSON that a person can read.
 
     checkpoint.json        configuration, objects, training, and the SHA-256 of each file below
     heads.safetensors      shape head, PNC head, shape decoder

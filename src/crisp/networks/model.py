@@ -1,6 +1,6 @@
-"""The shape decoder f_d(z | h): a SIREN that the shape code modulates by FiLM (method, section 2).
+"""The network: frozen backbone, shape head, PNC head and shape decoder (method, section 2).
 
-The network as a whole: frozen backbone, shape head, PNC head, shape decoder (method, section 2).
+The decoder f_d(z | h) is a SIREN that the shape code modulates by FiLM.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""Where results go: what a sink is told and given, the null sink, and any number of sinks at once.
+"""Where results go: what a sink is given, the null sink, any number of sinks at once, and `results.json`.
 
 A new form of output is one file with a class that overrides what it needs of `NullSink`, and one line in
-`crisp.output.registry`.
-
-`results.json` and the meshes beside it: what every verb that estimates writes (docs/conventions.md).
+`crisp.output.registry`. `results.json`, with the meshes beside it, is what every verb that estimates writes
+(docs/conventions.md).
 """
 
 from __future__ import annotations

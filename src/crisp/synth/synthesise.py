@@ -1,8 +1,7 @@
-"""What of a rendered set depends on its layout: who writes it, what a scene shows, and with which camera.
+"""Render a data set of objects on tables, or of satellites: reproducible, resumable, parallel.
 
-Renders scenes in parallel; one that fails does not lose the others.
-
-Render a data set of objects on tables, or of satellites: reproducible, resumable, parallel.
+A scene that fails does not lose the others. Writer, camera and contents of a scene follow from the layout's
+descriptor (`crisp.data.layout`).
 """
 
 from __future__ import annotations

@@ -1,17 +1,13 @@
-"""Which objects of a frame are which tracks of its scene: told by the user, or by their places in the world.
+"""Several frames of one scene, in order: an object's shape step sees the points of its earlier frames too.
 
-Matching is for estimates under way, which may use a track but not change it; certified results feed it.
-
-Several frames of one scene, in order: an object's shape step sees the points of its earlier frames too.
-
-Remark 3 of the paper. Which objects are the same is told by where they stand in the world, or by the user;
-never by a label. A track's points come from certified results alone, but a result is certified only after
-its correction, which already needs the track. So each frame goes through two stages of trust:
+Remark 3 of the paper. Which objects are the same is told by their places in the world, or by the user; never
+by a label. A track's points come from certified results alone, but a result is certified only after its
+correction, which already needs the track. So each frame goes through two stages of trust:
 
 1. The pose that the registration found is enough to *match* an object with a track: tracks lie centimetres
    apart, poses err by millimetres. The match lets it use the track's points and changes nothing.
-2. What is certified in the end *feeds* a track: the matched one, if the corrected pose still lies there. What
-   was matched with none feeds the nearest that no other object of the frame was matched with, or a new one.
+2. What is certified in the end *feeds* a track: the matched one, if the corrected pose still lies there. An
+   object without a match feeds the nearest track that no other object was matched with, or a new one.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
-"""Many poses of every object of a batch, compared and improved at once.
+"""Many poses of every object of a batch: compared, improved, and told apart by the network (ours).
 
-Where a shape fits in several orientations, the network's coordinates decide between them (ours).
-
-A box fits its points in four poses, a can at any angle about its axis and upside down. What is printed on
-them decides: distances do not see it, the network does. Which poses are equivalent depends on what was seen:
-a mug whose handle is hidden has more of them than its shape has symmetries.
+A box fits its points in four poses, a can at any angle about its axis and upside down. Distances do not see
+what is printed on them; the network does, so its coordinates decide between poses that fit alike. Which
+poses are alike depends on what was seen: a mug whose handle is hidden has more of them than its shape has
+symmetries.
 """
 
 from __future__ import annotations
