@@ -21,7 +21,7 @@ from experiments.support.evidence import Claim, write_evidence
 from crisp.cli.demo_scene import demo_scene
 from crisp.model import Model, load_model
 from crisp.objects import Objects
-from crisp.output.results import described
+from crisp.output.sink import described
 from crisp.refine.active_shape import ActiveShapes
 from crisp.stages import certify_all, correct_all, cut_all, predict, register_all
 

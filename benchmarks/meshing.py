@@ -23,7 +23,7 @@ from torch import Tensor
 
 from crisp.networks.checkpoint import load_checkpoint
 from crisp.networks.config import preset
-from crisp.networks.decoder import FilmSirenDecoder
+from crisp.networks.model import FilmSirenDecoder
 from crisp.shape.mesh import MeshConfig, drop_specks, extract_mesh
 from crisp.shape.sdf import AnalyticBox, AnalyticEllipsoid, AnalyticSphere
 from crisp.shipped import WEIGHTS

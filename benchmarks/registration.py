@@ -117,11 +117,11 @@ def main() -> None:
     config, objects, points = RegistrationConfig(), 8, 2000
     z, x, valid, T_true = scene(objects, points)
     runs = {
-        "batch": lambda: register(z, x, valid, config),
+        "batch": lambda: register(z, x, valid, config=config),
         "library": lambda: register_by_loops(z, x, valid, config, fit=library_fit),
         "numpy": lambda: register_by_loops(z, x, valid, config, fit=numpy_fit),
     }
-    found = register(z, x, valid, config).T_camera_object.numpy()
+    found = register(z, x, valid, config=config).T_camera_object.numpy()
     apart = max(np.abs(runs[name]() - found).max() for name in ("library", "numpy"))  # also the warm-up
     turn_deg = float(pose.rotation_angle_deg(torch.from_numpy(found)[:, :3, :3], T_true[:, :3, :3]).max())
     taken = seconds_each(runs, 3 if quick else 11)

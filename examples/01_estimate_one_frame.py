@@ -17,8 +17,7 @@ from PIL import Image
 
 import crisp
 from crisp.cli.demo_scene import DemoScene, demo_scene
-from crisp.output.results import ResultsJson
-from crisp.output.sink import FrameResults, Run, write_results
+from crisp.output.sink import FrameResults, ResultsJson, Run, write_results
 from crisp.types import Detection
 
 DEPTH_SCALE = 0.1  # raw value x depth_scale = millimetres

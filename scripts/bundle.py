@@ -11,7 +11,7 @@ from pathlib import Path
 
 from crisp.model import BACKBONE
 from crisp.networks.checkpoint import load_checkpoint, save_checkpoint
-from crisp.refine.recipes import load_correction
+from crisp.recipes import load_correction
 from crisp.shipped import WEIGHTS
 
 

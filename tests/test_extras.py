@@ -8,8 +8,9 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, packages_distributions, requires
+from collections.abc import Iterable, Iterator
+from importlib.metadata import Distribution, PackageNotFoundError, distributions, requires
+from inspect import getmodulename
 from pathlib import Path
 
 import numpy as np
@@ -23,18 +24,23 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 MOST_PACKAGES = 55
 
-# Refuses to import what is not in the core, as if it were not installed.
+# No finder finds what is not in the core, as if it were not installed.
 BLOCK = """
 import json, os, sys
 
-class Blocked:
+class Without:
     names = set(json.loads(os.environ["BLOCKED"]))
 
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in self.names:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+    def __init__(self, finder):
+        self.finder = finder
 
-sys.meta_path.insert(0, Blocked())
+    def find_spec(self, name, path=None, target=None):
+        return None if name.split(".")[0] in self.names else self.finder.find_spec(name, path, target)
+
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+
+sys.meta_path[:] = map(Without, sys.meta_path)
 """
 
 
@@ -74,10 +80,20 @@ def core() -> set[str]:
 
 @pytest.fixture(scope="module")
 def blocked(core: set[str]) -> list[str]:
-    """Every importable package of which no distribution belongs to the core."""
+    """What can be imported here and belongs to no distribution of the core."""
     ours = {*core, "crisp-pose"}
-    owners = packages_distributions().items()
-    return sorted(name for name, found in owners if not {canonicalize_name(f) for f in found} & ours)
+    names: dict[bool, set[str]] = {True: set(), False: set()}
+    for found in distributions():
+        names[canonicalize_name(found.metadata["Name"]) in ours] |= set(_importable(found))
+    return sorted(names[False] - names[True])
+
+
+def _importable(found: Distribution) -> Iterator[str]:
+    for file in found.files or []:
+        top = file.parts[0]
+        name = top if len(file.parts) > 1 else getmodulename(top)
+        if name is not None and name.isidentifier():
+            yield name
 
 
 def without_extras(program: str, blocked: list[str], cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -23,8 +23,8 @@ from crisp.cli import VERBS, main
 from crisp.cli.demo_scene import demo_scene
 from crisp.errors import Status
 from crisp.learn import recipe
-from crisp.output.results import object_entry
-from crisp.refine.recipes import correction_names
+from crisp.output.sink import object_entry
+from crisp.recipes import correction_names
 from crisp.synth.render.arrangement import Viewpoints
 from crisp.types import Certificate, CorrectionSummary, Result
 

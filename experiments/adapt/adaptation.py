@@ -26,7 +26,7 @@ from crisp.adapt.run import adapt
 from crisp.data.bop.reader import BopDataset
 from crisp.evaluate.metrics.statistics import recall_curve
 from crisp.model import Model, load_model
-from crisp.refine.recipes import load_correction
+from crisp.recipes import load_correction
 from experiments.support.errors import Error, auc_claims, errors_of
 from experiments.support.evidence import RESULTS, Claim, write_evidence
 from experiments.support.heads import supervised

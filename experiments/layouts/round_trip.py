@@ -23,9 +23,9 @@ from crisp.data.layouts import open_dataset
 from crisp.data.nocs.reader import NocsDataset
 from crisp.data.spe3r.writer import role_of, unit_model
 from crisp.synth.config import SynthesisConfig
-from crisp.synth.layouts import scene_frames, scene_models, scene_writer
 from crisp.synth.procedural import object_model
 from crisp.synth.procedural.satellites import fleet
+from crisp.synth.synthesise import scene_frames, scene_models, scene_writer
 from crisp.types import ObjectModel
 from experiments.support.evidence import RESULTS, Claim, write_evidence
 

@@ -22,9 +22,9 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from crisp.certify.bounds import Bounds, Evidence, curves, point
 from crisp.certify.certificate import UNCALIBRATED, CertificateConfig
 from crisp.data.bop.reader import BopDataset
+from crisp.evaluate.bounds import Bounds, Evidence, curves, point
 from crisp.evaluate.calibrate import (
     MESHING,
     Judged,

@@ -11,7 +11,7 @@ import numpy as np
 
 from crisp.evaluate.metrics.statistics import auc, bootstrap_interval
 from crisp.model import Model, load_model
-from crisp.output.results import described
+from crisp.output.sink import described
 from crisp.refine.corrector import Corrector
 from experiments.support.errors import EVERY, MESHING, POINTS, Error, errors_of, fall, mean_finite
 from experiments.support.evidence import RESULTS, Claim, write_evidence
@@ -46,13 +46,13 @@ def summary(look: str, name: str, errors: Sequence[Error]) -> list[Claim]:
     rotation = np.array([e.rotation_deg for e in errors])
     plain = np.array([not e.symmetric for e in errors])
     claims = [
-        claim(f"ADD-S AUC at {cm} cm", add_s_m, lambda e, cm=cm: auc(e, cm / 100), "share")
+        claim(f"ADD-S AUC at {cm} cm", add_s_m, lambda e, cm=cm: auc(e, cm / 100), model="share")
         for cm in (1, 2, 3)
     ]
     for what, values in (("e_pose", pose), ("e_shape", shape)):
-        claims.append(claim(f"mean {what}", values, mean_finite, "diameters"))
-        claims.append(claim(f"median {what}", values, lambda v: float(np.median(v)), "diameters"))
-    claims.append(claim("median ADD-S", 1000 * add_s_m, lambda v: float(np.median(v)), "mm"))
+        claims.append(claim(f"mean {what}", values, mean_finite, model="diameters"))
+        claims.append(claim(f"median {what}", values, lambda v: float(np.median(v)), model="diameters"))
+    claims.append(claim("median ADD-S", 1000 * add_s_m, lambda v: float(np.median(v)), model="mm"))
     flipped = (rotation > FLIPPED_DEG)[plain].astype(float)
     share = float(flipped.mean())
     interval = bootstrap_interval(flipped, lambda v: float(v.mean()), clusters=frames[plain])

@@ -32,9 +32,9 @@ from torch import Tensor
 
 from crisp.certify.degeneracy import Degeneracy, over_keyframes, plot_over_keyframes
 from crisp.geometry.camera import Camera
-from crisp.learn.sdf_samples import SdfSampleConfig, sdf_samples
+from crisp.learn.problem import SdfSampleConfig, sdf_samples
 from crisp.model import Model, load_model
-from crisp.networks.decoder import FilmSirenDecoder
+from crisp.networks.model import FilmSirenDecoder
 from crisp.refine.active_shape import ActiveShapes, ShapeGram, shape_gram
 from crisp.refine.problem import ShapeBasis
 from crisp.shape.mesh import extract_mesh

@@ -28,7 +28,7 @@ from crisp.evaluate.cases import TrueModel
 from crisp.evaluate.metrics.chamfer import shape_error
 from crisp.evaluate.metrics.statistics import auc, binomial_interval, bootstrap_interval
 from crisp.model import Model, load_model
-from crisp.output.results import described
+from crisp.output.sink import described
 from crisp.progress import track
 from crisp.synth.config import SynthesisConfig
 from crisp.synth.procedural import catalogue
@@ -240,12 +240,12 @@ def figures(title: str, before: Sequence[Seen], after: Sequence[Seen]) -> list[C
         sure = [row for row in rows if row.certified]
         wrong = sum(not row.right for row in sure)
         claims += [
-            claim("mean e_shape", shape, mean_finite, "diameters"),
-            claim("median e_shape", shape, median, "diameters"),
-            claim("median two-sided chamfer", chamfer_mm, median, "mm"),
+            claim("mean e_shape", shape, mean_finite, model="diameters"),
+            claim("median e_shape", shape, median, model="diameters"),
+            claim("median two-sided chamfer", chamfer_mm, median, model="mm"),
             claim("ADD-S AUC at 2 cm", np.array([row.error.add_s_m for row in rows]),
-                  lambda e: auc(e, 0.02), "share"),
-            claim("share certified", certified, share, "share"),
+                  lambda e: auc(e, 0.02), model="share"),
+            claim("share certified", certified, share, model="share"),
             Claim(f"{title}, {way}: wrong among the {len(sure)} certified", "report", float(wrong),
                   unit="results"),
             Claim(f"{title}, {way}: corrector's time per object, median", "report",

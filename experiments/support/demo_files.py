@@ -16,7 +16,7 @@ SEED = 3
 
 
 def main() -> None:
-    from crisp.demo import OBJECTS, demo_scene  # of the older checkout; the newer one has it elsewhere
+    from crisp.demo import OBJECTS, demo_scene
 
     folder = Path(sys.argv[1])
     scene = demo_scene(seed=SEED, objects=OBJECTS, look_name="clean")

@@ -101,7 +101,7 @@ def errors_of(
     found: dict[str, list[Error]] = {name: [] for name in ways}
     keys = dataset.keys[::every]
     for key in track(keys, dataset.split, total=len(keys)):
-        for name, errors in _frame(model, dataset, key, ways, truths=truths).items():
+        for name, errors in _frame(model, dataset, key, min_visib_fract=ways, truths=truths).items():
             found[name] += errors
     return found
 

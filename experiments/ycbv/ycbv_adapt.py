@@ -24,7 +24,7 @@ from crisp.adapt.run import adapt, audit_path
 from crisp.adapt.snapshot import read_audit
 from crisp.data.bop.reader import BopDataset
 from crisp.model import load_model
-from crisp.output.results import described
+from crisp.output.sink import described
 from experiments.support.evidence import RESULTS, Claim, write_evidence
 from experiments.ycbv.ycbv_figures import AUCS, claims_of, over_scenes, weighted_mean, weights_of
 from experiments.ycbv.ycbv_sets import OWN, Row, digest_of, has_real_frames, parser_of, real_set, scored, used

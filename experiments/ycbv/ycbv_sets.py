@@ -26,7 +26,7 @@ from crisp.evaluate.options import PredictOptions, ScoreOptions
 from crisp.evaluate.predict import predict
 from crisp.evaluate.score import score
 from crisp.model import Model
-from crisp.output.results import described
+from crisp.output.sink import described
 from crisp.sources.frames import read_json
 from experiments.layouts.real_frames import VARIABLE
 

@@ -1,4 +1,7 @@
-"""The two ways in which an input can be unusable, told apart because one stops a run and one does not."""
+"""The two ways in which an input can be unusable, told apart because one stops a run and one does not.
+
+What is wrong inside the package is a third: a ValueError.
+"""
 
 from __future__ import annotations
 
@@ -62,3 +65,32 @@ class ObjectFailure(Exception):
         super().__init__(message)
         self.status: Status = status
         self.message = message
+
+
+def form_of(values: object) -> str:
+    """Shape and number type of an array or tensor, for messages; of anything else its type's name."""
+    shape, dtype = getattr(values, "shape", None), getattr(values, "dtype", None)
+    if shape is None or dtype is None:
+        return type(values).__name__
+    return f"{tuple(shape)} {str(dtype).removeprefix('torch.')}"
+
+
+def require(right: bool, record: str, wanted: str, *got: object) -> None:
+    """Refuse a record that the package itself makes: a fault in one is a programmer's, not the user's.
+
+    Raises:
+        ValueError: not `right`; the sentence says what the record must have and the form of what it got.
+    """
+    if not right:
+        raise ValueError(f"{record} must have {wanted}, got {', '.join(map(form_of, got))}")
+
+
+def require_box(box_px: tuple[int, int, int, int], record: str) -> None:
+    """Refuse a box that is not left, top, right, bottom in pixels, with at least one pixel inside.
+
+    Raises:
+        ValueError: as `require`.
+    """
+    left, top, right, bottom = box_px
+    if left >= right or top >= bottom:
+        raise ValueError(f"{record}'s box must be left, top, right, bottom, got {box_px}")

@@ -11,9 +11,8 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from crisp.certify.calibration import NAME as CALIBRATION
-from crisp.certify.calibration import read_calibration
-from crisp.certify.certificate import CertificateConfig
+from crisp.certify.certificate import NAME as CALIBRATION
+from crisp.certify.certificate import CertificateConfig, read_calibration
 from crisp.crop import CropConfig
 from crisp.errors import InputError, ObjectFailure
 from crisp.geometry.align import RegistrationConfig
@@ -22,9 +21,9 @@ from crisp.networks.checkpoint import JSON_NAME, CheckpointInfo, load_checkpoint
 from crisp.networks.config import preset
 from crisp.networks.model import CrispNetwork
 from crisp.pipeline import Stages, estimate
+from crisp.recipes import bounds_under, load_correction
 from crisp.refine.active_shape import ActiveShapes
 from crisp.refine.corrector import Corrector
-from crisp.refine.recipes import load_correction
 from crisp.shape.mesh import MeshConfig
 from crisp.shipped import BUNDLED, WEIGHTS, correction_names
 from crisp.stages import StageSettings, correct_all, detections_of, standard_stages
@@ -32,6 +31,8 @@ from crisp.tracking.pool import fingerprint
 from crisp.tracking.tracker import Tracker, TrackingConfig
 from crisp.types import Detection, Frame, Result
 
+OWN = "own"
+"""Correction settings: those that the checkpoint names."""
 BACKBONE = WEIGHTS / "backbone" / "dinov2-small-int8.safetensors"
 
 
@@ -125,7 +126,8 @@ class Model:
         Args:
             name: "own" for what the model was loaded with; "none" for the network alone, without verdicts;
                 else of settings that come with the package ("default", "bcd", "ycbv-lsq", ...), or a TOML
-                file. Where those leave the certificate to the model, it keeps its bounds, found with "own".
+                file. Where those leave the certificate to the model, it keeps its bounds; if these were
+                measured with other settings, nothing is certified, and the certificates say so.
 
         Raises:
             InputError: no such settings, or a file that does not make sense.
@@ -135,8 +137,11 @@ class Model:
         if not name.endswith(".toml") and name not in correction_names():
             names = ", ".join(correction_names())
             raise InputError(f"there is no correction setting '{name}': give a .toml file or one of {names}.")
-        corrector, certificate = load_correction(own_correction(self.info) if name == "own" else name)
-        return replace(self, corrector=corrector, certificate=certificate or self.certificate)
+        source = own_correction(self.info) if name == OWN else name
+        corrector, certificate = load_correction(source)
+        if certificate is None and self.certificate is not None:
+            certificate = bounds_under(self.certificate, source)
+        return replace(self, corrector=corrector, certificate=certificate)
 
     def _stages(self, shapes: ActiveShapes | None) -> Stages:
         return standard_stages(self.network, shapes, self.settings, library=self.info.library)
@@ -165,7 +170,8 @@ def load_model(source: str | Path, *, device: str | None = None) -> Model:
     network, info = load_checkpoint(folder)
     chosen = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     digest = sha256(folder / JSON_NAME)
-    certificate = read_calibration(folder / CALIBRATION, model_sha256=digest)
+    own = own_correction(info)
+    certificate = read_calibration(folder / CALIBRATION, model_sha256=digest, own=own)
     network = network.to(chosen).eval()
     sizes = info.library.diameters_m
     registration = RegistrationConfig.for_size(float(sizes.median()) if len(sizes) else 0.0)
@@ -174,9 +180,9 @@ def load_model(source: str | Path, *, device: str | None = None) -> Model:
         info,
         name=str(source),
         sha256=digest,
-        certificate=certificate,
+        certificate=bounds_under(certificate, own),
         registration=registration,
-        corrector=load_correction(own_correction(info))[0],
+        corrector=load_correction(own)[0],
     )
 
 

@@ -122,7 +122,7 @@ def register_all(objects: Objects, config: RegistrationConfig) -> Objects:
     """Poses of all objects in one batch of hypotheses (method, section 3)."""
     prediction = objects.predicted
     points, valid = _measured(objects.crops, prediction.pnc.device)
-    found = register(prediction.pnc.flatten(1, 2), points, valid, config)
+    found = register(prediction.pnc.flatten(1, 2), points, valid, config=config)
     estimates: list[Estimate | ObjectFailure] = []
     for i in range(len(points)):
         if not found.ok[i]:

@@ -19,9 +19,8 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from crisp.documents import check_depth, form_of, require, require_box
-from crisp.errors import InputError, Status
-from crisp.geometry.camera import Camera
+from crisp.errors import InputError, Status, form_of, require, require_box
+from crisp.geometry.camera import Camera, check_depth
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ import pytest
 
 from crisp.adapt.recipe import AdaptRecipe, adapt_recipe_names, load_adapt_recipe
 from crisp.errors import InputError
-from crisp.refine.recipes import load_correction
+from crisp.recipes import load_correction
 
 
 @pytest.mark.parametrize("name", adapt_recipe_names())

@@ -14,8 +14,7 @@ from safetensors.torch import load_file
 from crisp.adapt.options import AdaptOptions
 from crisp.adapt.recipe import AdaptRecipe
 from crisp.adapt.run import adapt, audit_path
-from crisp.adapt.run_record import claim
-from crisp.adapt.snapshot import read_audit, read_snapshot
+from crisp.adapt.snapshot import claim, read_audit, read_snapshot
 from crisp.certify.certificate import CertificateConfig
 from crisp.data.bop.reader import BopDataset
 from crisp.data.dataset import FrameKey
@@ -150,10 +149,10 @@ def test_a_model_that_was_calibrated_again_is_another_run_where_its_bounds_decid
     for number, (one, refused) in enumerate([(recipe, False), (AdaptRecipe(), True)]):
         todo = options(bop_root, flat_checkpoint, tmp_path / str(number))
         todo.out.mkdir()
-        claim(one, todo, dataset=dataset, model=model)
-        claim(one, todo, dataset=dataset, model=model)
+        claim(one, todo, dataset, model=model)
+        claim(one, todo, dataset, model=model)
         with pytest.raises(InputError, match="certificate") if refused else nullcontext():
-            claim(one, todo, dataset=dataset, model=stricter)
+            claim(one, todo, dataset, model=stricter)
 
 
 def test_a_damaged_snapshot_is_one_sentence(tmp_path: Path) -> None:

@@ -15,8 +15,8 @@ from box_scene import CAMERA, CODE, box_scene
 from crisp.certify.certificate import CertificateConfig, Sight, Uniqueness, certify, observe_pixels, published
 from crisp.errors import InputError
 from crisp.networks.config import preset
-from crisp.networks.decoder import FilmSirenDecoder
 from crisp.networks.heads import neutral_code
+from crisp.networks.model import FilmSirenDecoder
 from crisp.refine.free_space import DepthMap
 from crisp.refine.problem import Observation
 from crisp.shape.sdf import AnalyticBox
@@ -62,6 +62,12 @@ def test_the_truth_is_certified() -> None:
     assert found.residual_quantile_m < 1e-6  # depth is float32: 0.4 m to some 3e-8
     assert (found.share_below, found.points) == (1.0, int(SCENE.masks[0].sum()))
     assert found.free_space_share == 0.0
+
+
+def test_bounds_that_do_not_count_certify_nothing_and_say_so() -> None:
+    found = certificate(config=replace(STRICT, withheld="measured with another corrector."))
+    assert not found.certified and found.reasons == ("measured with another corrector.",)
+    assert found.residual_quantile_m == certificate(config=STRICT).residual_quantile_m
 
 
 def test_a_wrong_pose_is_not_and_the_reason_tells_why() -> None:

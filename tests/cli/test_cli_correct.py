@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from command import Command, objects, refused
 
-from crisp.output.results import described
-from crisp.refine.recipes import load_correction
+from crisp.output.sink import described
+from crisp.recipes import load_correction
 
 
 def settings(folder: Path) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from command import Command, refused
 from detections_file import true_detections, write_detections
 
 from crisp.data.bop.reader import BopDataset
-from crisp.evaluate.options import PROTOCOLS
+from crisp.evaluate.metrics import METRICS
 from crisp.shape.mesh import write_ply
 
 
@@ -38,9 +38,9 @@ def test_predict_once_score_many(
     crisp_command: Command, predictions: Path, bop_root: Path, tmp_path: Path
 ) -> None:
     given = ("--predictions", predictions, "--dataset", bop_root, "--split", "train")
-    said = crisp_command("evaluate", "score", *given, "--protocols", *PROTOCOLS)
+    said = crisp_command("evaluate", "score", *given, "--protocols", *METRICS)
     assert said.code == 0, said
-    assert all(f"## {name}" in said.out for name in PROTOCOLS)
+    assert all(f"## {name}" in said.out for name in METRICS)
     # Eleven of twelve objects are right, and one is missed: 11/12 = 0.917.
     assert "| AR | 0.917 |" in said.out and "| ADD-S AUC 1 cm | 0.917 |" in said.out
     assert (predictions / "crisp_tiny-train.csv").read_text().count("\n") == 12

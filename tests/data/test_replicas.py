@@ -15,10 +15,9 @@ from crisp.data.spe3r.writer import role_of
 from crisp.doctor.sets import check_split
 from crisp.errors import InputError
 from crisp.synth.config import SynthesisConfig
-from crisp.synth.layouts import resized, with_categories
 from crisp.synth.procedural import default_models
 from crisp.synth.procedural.satellites import spacecraft
-from crisp.synth.synthesise import synthesise
+from crisp.synth.synthesise import resized, synthesise, with_categories
 from crisp.types import ObjectModel
 
 

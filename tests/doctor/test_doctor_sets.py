@@ -51,13 +51,13 @@ def test_model_points_off_the_depth_are_measured() -> None:
     frame = Frame(np.zeros((48, 64, 3), np.uint8), np.full((48, 64), 1.02, np.float32), camera)
     mask = np.zeros((48, 64), bool)
     mask[14:34, 22:42] = True
-    found = agreement(frame, mask, square, T)
+    found = agreement(frame, mask, square, T_camera_object=T)
     # Straight ahead 20 mm; the nearest measured point of an off-centre one lies a little aside.
     assert found.depth_distance_m == pytest.approx(0.02, abs=2e-4)
     assert found.covered_share == 1.0 and found.mask_pixels == 400
-    half = agreement(frame, np.roll(mask, 10, axis=1), square, T)
+    half = agreement(frame, np.roll(mask, 10, axis=1), square, T_camera_object=T)
     assert half.covered_share == pytest.approx(0.5)
-    assert agreement(frame, np.zeros_like(mask), square, T).mask_pixels == 0
+    assert agreement(frame, np.zeros_like(mask), square, T_camera_object=T).mask_pixels == 0
 
 
 def edit(path: Path, change: Callable[[dict], object]) -> None:

@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crisp.certify.calibration import read_calibration, write_calibration
-from crisp.certify.certificate import CertificateConfig
+from crisp.certify.certificate import CertificateConfig, read_calibration, write_calibration
 from crisp.cli import main
 from crisp.data.bop.reader import BopDataset
 from crisp.errors import InputError
@@ -97,6 +96,7 @@ def test_calibrating_writes_bounds_that_the_model_then_uses(
     )
     config = read_calibration(out, model_sha256=sha256)
     assert config.calibration == "calibrated on 4 instances of tiny/train"
+    assert config.calibrated_with == content["corrector"] == "default"
     assert (config.eps_m is None) != (config.eps_share is None)
 
 
@@ -107,7 +107,8 @@ def test_a_model_is_loaded_with_its_calibration(flat_checkpoint: Path, tmp_path:
     document = json.loads((folder / "checkpoint.json").read_text())
     document["files"]["backbone"]["path"] = os.path.relpath(BACKBONE, folder)
     (folder / "checkpoint.json").write_text(json.dumps(document))
-    config = CertificateConfig(eps_m=0.004, free_space_share=0.1, calibration="calibrated on x")
+    bounds = {"eps_m": 0.004, "free_space_share": 0.1}
+    config = CertificateConfig(**bounds, calibration="calibrated on x", calibrated_with="default")
     before = load_model(folder).sha256
     write_calibration(folder / "calibration.json", config, model_sha256=before, evidence={})
     model = load_model(folder)
@@ -122,7 +123,11 @@ def test_a_target_must_be_a_share(model: Model, bop_root: Path) -> None:
 
 def test_a_calibration_comes_back_as_it_was(tmp_path: Path) -> None:
     config = CertificateConfig(
-        eps_m=None, eps_share=0.02, free_space_share=0.1, calibration="calibrated on x"
+        eps_m=None,
+        eps_share=0.02,
+        free_space_share=0.1,
+        calibration="calibrated on x",
+        calibrated_with="search",
     )
     path = tmp_path / "deep" / "calibration.json"
     write_calibration(path, config, model_sha256="abc", evidence={"instances": 3})
@@ -142,11 +147,14 @@ def test_without_a_calibration_of_its_own_a_model_says_so(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda content: content.pop("certificate"), "is not a calibration"),
+        (lambda content: content.pop("certificate"), "'certificate'"),
         (lambda content: content.update(format_version=9), "format version 9"),
-        (lambda content: content["certificate"].update(epsilon=1), "must have the keys"),
-        (lambda content: content["certificate"]["surface"].update(colour=1), "cannot be read"),
-        (lambda content: content["certificate"].update(eps_m=-1.0), "eps_m must be positive"),
+        (lambda content: content["certificate"].update(epsilon=1), "certificate .*'epsilon'"),
+        (lambda content: content["certificate"].pop("mu_min"), "certificate .*'mu_min'"),
+        (lambda content: content["certificate"].update(mu_min="1e-6"), "certificate: mu_min"),
+        (lambda content: content["certificate"].update(calibrated_with="bcd"), "'calibrated_with'"),
+        (lambda content: content["certificate"]["surface"].update(colour=1), "surface .*'colour'"),
+        (lambda content: content["certificate"].update(eps_m=-1.0), "eps_m"),
     ],
 )
 def test_a_damaged_calibration_is_refused(change, sentence: str, tmp_path: Path) -> None:
@@ -158,5 +166,5 @@ def test_a_damaged_calibration_is_refused(change, sentence: str, tmp_path: Path)
     with pytest.raises(InputError, match=sentence):
         read_calibration(path, model_sha256="abc")
     path.write_text("{")
-    with pytest.raises(InputError, match="is not a calibration"):
+    with pytest.raises(InputError, match=r"calibration\.json"):
         read_calibration(path, model_sha256="abc")

@@ -153,8 +153,8 @@ def test_known_errors_are_measured(tmp_path, dataset):
     folder = _predictions(tmp_path, {"000001/000000": first, "000001/000004": [_failed(0)]})
     write_ply(Mesh(CAN.vertices * [1.2, 1.2, 1.0], CAN.faces), folder / "meshes" / "large.ply")
     box, can, _ = score(ScoreOptions(folder, dataset, "test")).objects
-    assert box.pose.translation_m == pytest.approx(0.003)
-    assert box.pose.rotation_deg < 1e-6
+    assert box.errors["add-s"].translation_m == pytest.approx(0.003)
+    assert box.errors["add-s"].rotation_deg < 1e-6
     # Sides along x slide on themselves: between the spacing's share and the whole 3 mm.
     assert 0.0005 < box.errors["add-s"].add_s_m < 0.003
     assert can.errors["add-s"].rotation_deg < 1e-6
@@ -179,7 +179,7 @@ def test_detections_count_only_labels_whose_mask_was_given(tmp_path, dataset):
 
 def test_one_protocol_alone(tmp_path, dataset):
     scores = score(ScoreOptions(_perfect(tmp_path), dataset, "test", protocols=("add-s",)))
-    assert scores.objects[0].shape is None
+    assert list(scores.objects[0].errors) == ["add-s"]
     assert not any("chamfer" in name for name in _figures(scores.summary()))
     with pytest.raises(InputError, match="protocols"):
         score(ScoreOptions(_perfect(tmp_path), dataset, "test", protocols=()))

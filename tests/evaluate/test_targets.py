@@ -62,9 +62,10 @@ def test_targets_reach_below_a_tenth(tmp_path: Path, root: Path) -> None:
     out = write_predictions(tmp_path / "out", truth())
     file = targets(tmp_path / "mine.json", (0, 1, 1))
     without = score(ScoreOptions(out, root, "test", protocols=("bop",), out=tmp_path / "a"))
-    assert without.objects[0].bop is None
+    assert without.objects[0].errors["bop"] is None
     asked = score(ScoreOptions(out, root, "test", protocols=("bop",), out=tmp_path / "b", targets=file))
-    assert asked.objects[0].bop is not None and asked.objects[1].bop is None
+    first, second = (row.errors["bop"] for row in asked.objects[:2])
+    assert first is not None and second is None
 
 
 def test_targets_of_another_set_are_refused(tmp_path: Path, root: Path) -> None:

@@ -125,17 +125,17 @@ def test_register_survives_forty_percent_gross_outliers():
 
 def test_register_is_exact_on_exact_points():
     z, x, T, bad = _scene(outliers=0.2)
-    found = register(z, x, torch.ones_like(bad), SMALL)
+    found = register(z, x, torch.ones_like(bad), config=SMALL)
     torch.testing.assert_close(found.T_camera_object, T, atol=1e-9, rtol=0)
 
 
 def test_register_ignores_padding_whatever_it_holds():
     z, x, _, bad = _scene(noise_m=0.001)
-    plain = register(z, x, torch.ones_like(bad), SMALL)
+    plain = register(z, x, torch.ones_like(bad), config=SMALL)
     valid = torch.cat([torch.ones_like(bad), torch.zeros_like(bad)], dim=1)
     zero = torch.zeros_like(z)
     for junk in (zero, torch.full_like(z, torch.nan), zero + 1e6):
-        padded = register(torch.cat([z, junk], 1), torch.cat([x, junk], 1), valid, SMALL)
+        padded = register(torch.cat([z, junk], 1), torch.cat([x, junk], 1), valid, config=SMALL)
         torch.testing.assert_close(padded.T_camera_object, plain.T_camera_object)
         torch.testing.assert_close(padded.inlier_share, plain.inlier_share)
         assert padded.residual_m[:, 400:].isinf().all()
@@ -145,19 +145,21 @@ def test_register_of_an_object_does_not_depend_on_its_batch_and_repeats():
     z, x, _, bad = _scene(outliers=0.4, noise_m=0.002)
     valid = torch.ones_like(bad)
     valid[0, 100:] = False
-    together = register(z, x, valid, SMALL)
+    together = register(z, x, valid, config=SMALL)
     for b in range(3):
-        alone = register(z[b : b + 1], x[b : b + 1], valid[b : b + 1], SMALL)
+        alone = register(z[b : b + 1], x[b : b + 1], valid[b : b + 1], config=SMALL)
         torch.testing.assert_close(alone.T_camera_object[0], together.T_camera_object[b])
-    assert register(z, x, valid, SMALL).T_camera_object.equal(together.T_camera_object)
+    assert register(z, x, valid, config=SMALL).T_camera_object.equal(together.T_camera_object)
 
 
 def test_register_moves_with_the_camera():
     z, x, _, bad = _scene(outliers=0.3, noise_m=0.002)
     move = _poses(3, torch.Generator().manual_seed(9))
     valid = torch.ones_like(bad)
-    moved = register(z, pose.apply(move, x), valid, SMALL).T_camera_object
-    torch.testing.assert_close(moved, move @ register(z, x, valid, SMALL).T_camera_object, atol=1e-7, rtol=0)
+    moved = register(z, pose.apply(move, x), valid, config=SMALL).T_camera_object
+    torch.testing.assert_close(
+        moved, move @ register(z, x, valid, config=SMALL).T_camera_object, atol=1e-7, rtol=0
+    )
 
 
 def test_register_reports_hopeless_objects_and_keeps_their_neighbours():
@@ -169,7 +171,7 @@ def test_register_reports_hopeless_objects_and_keeps_their_neighbours():
     z[3, :, 1:] = 0
     x[3] = pose.apply(T[3], z[3])
     z[4] = torch.nan
-    found = register(z, x, valid, SMALL)
+    found = register(z, x, valid, config=SMALL)
     assert found.ok.tolist() == [False] * 5 + [True]
     assert found.T_camera_object.isfinite().all()
     assert found.inlier_share[:5].eq(0).all()
@@ -179,7 +181,9 @@ def test_register_reports_hopeless_objects_and_keeps_their_neighbours():
 
 @pytest.mark.parametrize("shape", [(0, 10, 3), (2, 0, 3), (2, 3, 3)])
 def test_register_accepts_empty_batches(shape):
-    found = register(torch.zeros(shape), torch.zeros(shape), torch.ones(shape[:2], dtype=torch.bool), SMALL)
+    found = register(
+        torch.zeros(shape), torch.zeros(shape), torch.ones(shape[:2], dtype=torch.bool), config=SMALL
+    )
     assert found.T_camera_object.shape == (shape[0], 4, 4)
     assert not found.ok.any()
 
@@ -187,7 +191,7 @@ def test_register_accepts_empty_batches(shape):
 def test_register_handles_a_planar_patch():
     z, _, T, bad = _scene()
     z[..., 2] = 0
-    found = register(z, pose.apply(T, z), torch.ones_like(bad), SMALL)
+    found = register(z, pose.apply(T, z), torch.ones_like(bad), config=SMALL)
     assert found.ok.all()
     torch.testing.assert_close(found.T_camera_object, T, atol=1e-8, rtol=0)
 
@@ -287,7 +291,7 @@ def test_coordinates_as_wrong_as_a_share_of_the_size_still_give_a_pose() -> None
     T[:3, 3] = torch.tensor([0.1, 0.2, 4.0])
     x = (z + 0.04 * torch.randn(1, 400, 3, generator=g)) + T[:3, 3].float()
     valid = torch.ones(1, 400, dtype=torch.bool)
-    found = register(z, x, valid, RegistrationConfig.for_size(1.2))
-    strict = register(z, x, valid, RegistrationConfig())
+    found = register(z, x, valid, config=RegistrationConfig.for_size(1.2))
+    strict = register(z, x, valid, config=RegistrationConfig())
     assert found.ok.all() and float(found.inlier_share) > 0.3 > 10 * float(strict.inlier_share)
     assert (found.T_camera_object[0] - T).abs().max() < 0.02

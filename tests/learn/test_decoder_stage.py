@@ -14,8 +14,8 @@ from lightning_fabric import Fabric
 from crisp.learn.decoder_stage import CodedDecoder, cosine, field_gradient, train_decoder
 from crisp.learn.journal import Journal
 from crisp.learn.losses import SdfWeights
+from crisp.learn.problem import SdfSampleConfig, SdfSamples, sdf_samples
 from crisp.learn.recipe import DecoderStage
-from crisp.learn.sdf_samples import SdfSampleConfig, SdfSamples, sdf_samples
 from crisp.networks.model import CrispNetwork
 from crisp.shape.sdf import AnalyticBox, AnalyticSphere
 from crisp.types import Mesh

@@ -24,9 +24,8 @@ from crisp.learn.joint_stage import (
 )
 from crisp.learn.journal import Journal
 from crisp.learn.losses import SymmetryTargets
-from crisp.learn.problem import Problem
+from crisp.learn.problem import Problem, SampleKind
 from crisp.learn.recipe import JointStage, Recipe
-from crisp.learn.sdf_samples import SampleKind
 from crisp.networks.config import DptHeadConfig
 from crisp.networks.heads import neutral_code
 from crisp.networks.model import CrispNetwork, build_network
@@ -153,7 +152,7 @@ def test_losses_are_weighted_as_the_equation_says(
     def losses(stage: JointStage) -> list[float]:
         torch.manual_seed(0)
         tiny_network.eval()
-        found = joint_losses(tiny_network, batch, problem.samples, symmetries, stage)
+        found = joint_losses(tiny_network, batch, problem.samples, symmetries=symmetries, stage=stage)
         return [float(found["pnc"].detach()), float(found["sdf"].detach())]
 
     one = losses(replace(STAGE, alpha=1.0, beta=1.0))

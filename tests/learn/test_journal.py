@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from crisp.documents import write_json
 from crisp.errors import InputError
-from crisp.learn.journal import Journal, load_state, save_state, write_json
+from crisp.learn.journal import Journal, load_state, save_state
 
 
 def fresh(kind: type[torch.optim.Optimizer], seed: int) -> tuple[nn.Module, torch.optim.Optimizer]:

@@ -90,73 +90,73 @@ def test_a_whole_number_is_a_number(tmp_path: Path) -> None:
     [
         (
             'name = "m"\nsede = 1\n' + STAGES,
-            "mine.toml has an unknown key 'sede'; known keys here are .*seed",
+            "'sede'.*seed",
         ),
         (
             'name = "m"\n[decoder]\nstep = 3\n[features]\n[heads]\n',
-            "mine.toml: decoder has an unknown key 'step'",
+            "decoder .*'step'",
         ),
-        ('name = "m"\n[joint.augmentation]\nturn = 3\n', "joint: augmentation has an unknown key 'turn'"),
-        ('name = "m"\nseed = "one"\n' + STAGES, "mine.toml: seed must be of type int, got 'one'"),
-        ('name = "m"\nseed = 1.5\n' + STAGES, "seed must be of type int"),
-        ('name = "m"\nseed = true\n' + STAGES, "seed must be of type int"),
-        ('name = "m"\n[joint]\naugment = 1\n', "joint: augment must be of type bool"),
-        ('name = "m"\ndecoder = 4\n[features]\n[heads]\n', "mine.toml: decoder must be a table"),
-        (STAGES, "mine.toml is incomplete: .*'name'"),
-        ('name = "m"\n[joint]\n' + STAGES, r"either \[joint\] or \[decoder\], \[features\] and \[heads\]"),
-        ('name = "m"\n', r"needs \[joint\], or all of \[decoder\], \[features\] and \[heads\]"),
-        ('name = "m"\n[decoder]\n', r"needs \[joint\], or all of"),
-        ('name = "m"\n[joint]\nrestart_factor = 0\n', "restart_factor at least 1"),
-        ("name = ", "mine.toml is not valid TOML"),
-        ('name = "m"\nseed = -1\n' + STAGES, "mine.toml: seed must be at least 0, got -1"),
-        (f'name = "m"\nseed = {2**70}\n' + STAGES, "seed must be at most 4294967295"),
-        ('name = "m"\ncheckpoint_every = 0\n' + STAGES, "checkpoint_every must be at least 1, got 0"),
-        ('name = "m"\ncube_margin = 0.9\n' + STAGES, "cube_margin must be at least 1, got 0.9"),
-        ('name = "m"\nlibrary = "mean"\n' + STAGES, "library must be network or decoder, got mean"),
-        ('name = "m"\nlibrary = "decoder"\n[joint]\n', "no codes of the decoder alone"),
-        ('name = "m"\nleast_wall_m = 0.1\n' + STAGES, "least_wall_m must be at most 0.008 m"),
-        (f'name = "m"\ncube_margin = {10**400}\n' + STAGES, "cube_margin must be at least 1, got inf"),
-        ('name = "m"\nvalidation_share = 1.5\n' + STAGES, "validation_share must be at most 1, got 1.5"),
+        ('name = "m"\n[joint.augmentation]\nturn = 3\n', "joint.augmentation .*'turn'"),
+        ('name = "m"\nseed = "one"\n' + STAGES, "seed .*'one'"),
+        ('name = "m"\nseed = 1.5\n' + STAGES, "seed .*1.5"),
+        ('name = "m"\nseed = true\n' + STAGES, "seed .*True"),
+        ('name = "m"\n[joint]\naugment = 1\n', "joint.augment "),
+        ('name = "m"\ndecoder = 4\n[features]\n[heads]\n', "decoder .*4"),
+        (STAGES, "'name'"),
+        ('name = "m"\n[joint]\n' + STAGES, r"\[joint\]"),
+        ('name = "m"\n', r"\[joint\]"),
+        ('name = "m"\n[decoder]\n', r"\[joint\]"),
+        ('name = "m"\n[joint]\nrestart_factor = 0\n', "restart_factor"),
+        ("name = ", "TOML"),
+        ('name = "m"\nseed = -1\n' + STAGES, "seed .*-1"),
+        (f'name = "m"\nseed = {2**70}\n' + STAGES, "seed .*4294967295"),
+        ('name = "m"\ncheckpoint_every = 0\n' + STAGES, "checkpoint_every .*0"),
+        ('name = "m"\ncube_margin = 0.9\n' + STAGES, "cube_margin .*0.9"),
+        ('name = "m"\nlibrary = "mean"\n' + STAGES, "library .*network.*decoder.*mean"),
+        ('name = "m"\nlibrary = "decoder"\n[joint]\n', "library"),
+        ('name = "m"\nleast_wall_m = 0.1\n' + STAGES, "least_wall_m .*0.008"),
+        (f'name = "m"\ncube_margin = {10**400}\n' + STAGES, "cube_margin"),
+        ('name = "m"\nvalidation_share = 1.5\n' + STAGES, "validation_share .*1.5"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, text: str, sentence: str) -> None:
-    with pytest.raises(InputError, match=sentence) as caught:
+    with pytest.raises(InputError, match=f"mine.toml.*{sentence}") as caught:
         read(tmp_path, text)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("stage", "setting", "sentence"),
+    ("stage", "setting", "key"),
     [
-        ("decoder", "steps = -1", "steps must be at least 1, got -1"),
-        ("decoder", "points = 0", "points must be at least 1"),
-        ("decoder", "eikonal_every = 0", "eikonal_every must be at least 1"),
-        ("decoder", "eikonal_points = -1", "eikonal_points must be at least 0"),
-        ("decoder", "learning_rate = nan", "learning_rate must be positive, got nan"),
-        ("decoder", "learning_rate = inf", "learning_rate must be positive, got inf"),
-        ("decoder", "code_noise = -0.1", "code_noise must be at least 0"),
-        ("decoder", "weights.eikonal = -1.0", "eikonal must be at least 0"),
-        ("features", "versions = 0", "versions must be at least 1"),
-        ("features", "tokens = 0", "tokens must be at least 1"),
-        ("features", 'precision = "half"', "precision must be float32 or bfloat16, got half"),
-        ("features", "min_visible = 1.5", "min_visible must be at most 1"),
-        ("features", "augmentation.noise = -0.1", "noise must be at least 0"),
-        ("features", "augmentation.occlusion = 2.0", "occlusion must be at most 1"),
-        ("heads", "steps = 0", "steps must be at least 1"),
-        ("heads", "batch = 0", "batch must be at least 1"),
-        ("heads", "surface_every = 0", "surface_every must be at least 1"),
-        ("heads", "zeta_m = 0.0", "zeta_m must be positive"),
-        ("joint", "epochs = 0", "epochs must be at least 1"),
-        ("joint", "batch = -2", "batch must be at least 1"),
-        ("joint", "near = 0", "near must be at least 1"),
-        ("joint", "zeta_m = -1", "zeta_m must be positive"),
-        ("joint", "weights.distance = nan", "distance must be at least 0"),
+        ("decoder", "steps = -1", "steps"),
+        ("decoder", "points = 0", "points"),
+        ("decoder", "eikonal_every = 0", "eikonal_every"),
+        ("decoder", "eikonal_points = -1", "eikonal_points"),
+        ("decoder", "learning_rate = nan", "learning_rate"),
+        ("decoder", "learning_rate = inf", "learning_rate"),
+        ("decoder", "code_noise = -0.1", "code_noise"),
+        ("decoder", "weights.eikonal = -1.0", "eikonal"),
+        ("features", "versions = 0", "versions"),
+        ("features", "tokens = 0", "tokens"),
+        ("features", 'precision = "half"', "precision"),
+        ("features", "min_visible = 1.5", "min_visible"),
+        ("features", "augmentation.noise = -0.1", "noise"),
+        ("features", "augmentation.occlusion = 2.0", "occlusion"),
+        ("heads", "steps = 0", "steps"),
+        ("heads", "batch = 0", "batch"),
+        ("heads", "surface_every = 0", "surface_every"),
+        ("heads", "zeta_m = 0.0", "zeta_m"),
+        ("joint", "epochs = 0", "epochs"),
+        ("joint", "batch = -2", "batch"),
+        ("joint", "near = 0", "near"),
+        ("joint", "zeta_m = -1", "zeta_m"),
+        ("joint", "weights.distance = nan", "distance"),
     ],
 )
-def test_impossible_numbers_are_named(tmp_path: Path, stage: str, setting: str, sentence: str) -> None:
+def test_impossible_numbers_are_named(tmp_path: Path, stage: str, setting: str, key: str) -> None:
     stages = "[joint]\n" if stage == "joint" else STAGES
     text = f'name = "m"\n{stages}'.replace(f"[{stage}]\n", f"[{stage}]\n{setting}\n")
-    with pytest.raises(InputError, match=f"mine.toml: .*{sentence}") as caught:
+    with pytest.raises(InputError, match=f"mine.toml: .*{key}") as caught:
         read(tmp_path, text)
     assert "\n" not in str(caught.value)
 

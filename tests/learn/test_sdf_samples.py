@@ -8,7 +8,7 @@ import torch
 import trimesh
 
 from crisp.errors import InputError
-from crisp.learn.sdf_samples import (
+from crisp.learn.problem import (
     SampleKind,
     SdfSampleConfig,
     cache_key,
@@ -106,7 +106,7 @@ def test_no_point_leaves_the_cube():
 def test_cached_equals_fresh_and_is_read(tmp_path, monkeypatch):
     fresh = sdf_samples(_box(), SMALL)
     first = sdf_samples(_box(), SMALL, tmp_path)
-    monkeypatch.setattr("crisp.learn.sdf_samples._compute", None)  # calling it again would now fail
+    monkeypatch.setattr("crisp.learn.problem._compute", None)  # calling it again would now fail
     second = sdf_samples(_box(), SMALL, tmp_path)
     for samples in (first, second):
         np.testing.assert_array_equal(samples.points_object, fresh.points_object)
@@ -149,7 +149,7 @@ def test_the_key_changes_with_the_mesh_and_the_format(monkeypatch):
     moved = Mesh(mesh.vertices + np.array([1e-7, 0, 0]), mesh.faces)
     turned = Mesh(mesh.vertices, np.roll(mesh.faces, 1, axis=1))
     keys = {cache_key(m, SMALL) for m in (mesh, moved, turned)}
-    monkeypatch.setattr("crisp.learn.sdf_samples.FORMAT_VERSION", -1)
+    monkeypatch.setattr("crisp.learn.problem.FORMAT_VERSION", -1)
     keys.add(cache_key(mesh, SMALL))
     assert len(keys) == 4
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from crisp.networks.config import NetworkConfig, preset
-from crisp.networks.decoder import FilmSirenDecoder
 from crisp.networks.heads import neutral_code
+from crisp.networks.model import FilmSirenDecoder
 from crisp.shape.sdf import SignedDistance
 
 Setup = tuple[FilmSirenDecoder, Tensor, Tensor]

@@ -13,8 +13,7 @@ from fake_stages import FRAME, TRIANGLE, FakeStages, detections
 import crisp
 from crisp.errors import InputError
 from crisp.model import Model
-from crisp.output.results import ResultsJson
-from crisp.output.sink import FrameResults, ObjectTruth, Run, Truth, write_results
+from crisp.output.sink import FrameResults, ObjectTruth, ResultsJson, Run, Truth, write_results
 from crisp.pipeline import estimate
 from crisp.shape.mesh import MeshConfig, read_ply
 from crisp.types import Result

@@ -15,10 +15,10 @@ from toy_solvers import NearestKnown, SlideStep, StartAtPoints
 
 from crisp.errors import InputError
 from crisp.model import Model
-from crisp.output.results import described
+from crisp.output.sink import described
+from crisp.recipes import KINDS, load_correction
 from crisp.refine.corrector import StartSearch
 from crisp.refine.pose_step import PoseStep
-from crisp.refine.recipes import KINDS, load_correction
 from crisp.refine.shape_step import ShapeStep
 from crisp.types import Result
 

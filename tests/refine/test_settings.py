@@ -13,11 +13,11 @@ from crisp.certify.certificate import published
 from crisp.documents import build_record
 from crisp.errors import InputError
 from crisp.model import Model
-from crisp.output.results import described
+from crisp.output.sink import described
+from crisp.recipes import KINDS, CorrectionSettings, correction_names, load_correction
 from crisp.refine.corrector import Corrector
 from crisp.refine.pose_step import Se3Step
 from crisp.refine.problem import SoftL1, Squares
-from crisp.refine.recipes import KINDS, CorrectionSettings, correction_names, load_correction
 from crisp.refine.shape_step import ActiveShape, HullDescent
 from crisp.refine.z_step import ZGradientStep
 
@@ -76,12 +76,12 @@ def rebuilt(settings: CorrectionSettings) -> CorrectionSettings:
     content = {"corrector": plain(described(settings.corrector), named=False)}
     if settings.certificate is not None:
         content["certificate"] = plain(described(settings.certificate), named=False)
-    return build_record(CorrectionSettings, content, where="results", choices=KINDS)
+    return build_record(CorrectionSettings, content, where="results", choices=KINDS, none="none")
 
 
 def plain(table: dict[str, Any], *, named: bool) -> dict[str, Any]:
     """As TOML would say it: "none" for null, and kinds only where there is a choice of them."""
-    choice = {kind.__name__ for kinds in KINDS.values() for kind in kinds}
+    choice = {name for kinds in KINDS.values() for name in kinds}
     return {
         key: plain(value, named=value["kind"] in choice)
         if isinstance(value, dict)
@@ -103,34 +103,34 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("[corrector]\n", "mine.toml: corrector is incomplete: .*'pose_step'"),
-        ("", "mine.toml is incomplete: .*'corrector'"),
-        ("[corector]\n", "mine.toml has an unknown key 'corector'; .* certificate, corrector"),
-        (PAIR + "iteration = 3\n", "corrector: pose_step has an unknown key 'iteration'; .*iterations"),
-        (PAIR + 'iterations = "ten"\n', "pose_step: iterations must be of type int, got 'ten'"),
-        (PAIR + 'iterations = "none"\n', "pose_step: iterations must be of type int, got 'none'"),
-        (PAIR + "iterations = 0\n", "mine.toml: corrector: pose_step: the pose step needs iterations >= 1"),
+        ("[corrector]\n", "corrector .*'pose_step'"),
+        ("", "'corrector'"),
+        ("[corector]\n", "'corector'; .* certificate, corrector"),
+        (PAIR + "iteration = 3\n", "corrector.pose_step .*'iteration'; .*iterations"),
+        (PAIR + 'iterations = "ten"\n', "pose_step.iterations .*'ten'"),
+        (PAIR + 'iterations = "none"\n', "pose_step.iterations .*'none'"),
+        (PAIR + "iterations = 0\n", "corrector.pose_step: .*iterations >= 1"),
         (PAIR.replace("Se3Step", "Newton"), "Se3Step or ZGradientStep, got 'Newton'"),
         (
             PAIR.replace("Se3Step", "ActiveShape"),
             "Se3Step or ZGradientStep, got 'ActiveShape'",
         ),
-        ("[corrector]\npose_step = 3\n", "pose_step must be a table whose kind is .*, got 3"),
+        ("[corrector]\npose_step = 3\n", "pose_step .*Se3Step.*3"),
         (
             '[corrector]\npose_step = { kind = "ZGradientStep", optimiser = "sgd" }\n',
-            "optimiser must be 'adam' or 'descent', got 'sgd'",
+            "optimiser .*'adam'.*'descent'.*'sgd'",
         ),
         (
             PAIR + '[corrector.shape_step]\nkind = "ActiveShape"\none_hot = true\nmix_by_size = true\n',
-            "shape_step: one_hot chooses a single shape",
+            "shape_step: .*one_hot",
         ),
-        (PAIR + '[certificate]\neps_m = "none"\n', "mine.toml: certificate: .*needs a bound on the residual"),
-        (PAIR + "[certificate]\nquantile = 1.2\n", r"quantile must be in \(0, 1\], got 1.2"),
-        ('certificate = "none"\nrounds\n', "mine.toml is not valid TOML"),
+        (PAIR + '[certificate]\neps_m = "none"\n', "certificate: .*eps_m"),
+        (PAIR + "[certificate]\nquantile = 1.2\n", "certificate: .*quantile.*1.2"),
+        ('certificate = "none"\nrounds\n', "TOML"),
     ],
 )
 def test_mistakes_are_named(tmp_path: Path, text: str, sentence: str) -> None:
-    with pytest.raises(InputError, match=sentence) as caught:
+    with pytest.raises(InputError, match=f"mine.toml.*{sentence}") as caught:
         read(tmp_path, text)
     assert "\n" not in str(caught.value)
 

@@ -28,7 +28,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     write_ply(_mesh(), path)
     before = path.read_bytes()
     monkeypatch.setattr("pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(InputError, match="disk full"):
         write_ply(_mesh(), path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]

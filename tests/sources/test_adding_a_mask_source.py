@@ -21,7 +21,7 @@ FILE = '''
 
 import numpy as np
 
-from crisp.data.detections import Detected, DetectedMasks, DetectionsKind
+from crisp.data.dataset import Detected, DetectedMasks, DetectionsKind
 from crisp.types import Detection
 
 

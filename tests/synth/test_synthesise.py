@@ -107,7 +107,7 @@ def test_a_run_that_was_broken_off_ends_with_the_same_bytes(unbroken: Path, tmp_
     def stop_at_the_second(writer: BopWriter, scene_id: int, frames: object) -> None:
         calls.append(scene_id)
         if len(calls) == 2:
-            (writer.root / writer.split / ".000001.partial" / "rgb").mkdir(parents=True)
+            (writer.root / writer.split / ".000001.0a1b.part" / "rgb").mkdir(parents=True)
             raise KeyboardInterrupt
         original(writer, scene_id, frames)  # type: ignore[arg-type]
 

@@ -1,7 +1,4 @@
-"""The guard: frames that are never trained on, and what they say of new weights without any label.
-
-The guard's frames, looked at again under other weights.
-"""
+"""The guard: frames that are never trained on, and what they say of new weights without any label."""
 
 from __future__ import annotations
 

@@ -13,28 +13,26 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 import crisp
 from crisp.adapt.adapter import Adapter
 from crisp.adapt.options import AdaptOptions
 from crisp.adapt.pseudo_labels import Features16, Masks
 from crisp.adapt.recipe import AdaptRecipe
-from crisp.adapt.run_record import claim, mask_source
-from crisp.adapt.snapshot import AuditLog, read_snapshot, write_snapshot
-from crisp.certify.calibration import NAME as CALIBRATION
-from crisp.certify.calibration import write_calibration
-from crisp.data.dataset import FrameKey
-from crisp.data.detections import DetectedMasks
+from crisp.adapt.snapshot import AuditLog, claim, mask_source, read_snapshot, write_snapshot
+from crisp.certify.certificate import NAME as CALIBRATION
+from crisp.certify.certificate import write_calibration
+from crisp.data.dataset import DetectedMasks, FrameKey
 from crisp.data.layouts import open_dataset
+from crisp.documents import read_json, write_json
 from crisp.errors import InputError
-from crisp.learn.journal import write_json
+from crisp.files import write_whole
 from crisp.model import Model, load_model
 from crisp.networks.backbone import Features
 from crisp.networks.checkpoint import JSON_NAME, save_checkpoint, sha256
-from crisp.output.results import prepare_folder
+from crisp.output.sink import prepare_folder
 from crisp.progress import track
-from crisp.sources.frames import read_json
 from crisp.types import Frame
 
 STATE, FEATURES, CHECKPOINT = "state", "features", "checkpoint"
@@ -51,7 +49,7 @@ def adapt(recipe: AdaptRecipe, options: AdaptOptions) -> Path:
     prepare_folder(options.out)
     dataset = open_dataset(options.dataset, options.split)
     model = load_model(options.weights)
-    claim(recipe, options, dataset=dataset, model=model)
+    claim(recipe, options, dataset, model=model)
     if (options.out / CHECKPOINT / JSON_NAME).is_file():
         return options.out / CHECKPOINT
     if options.processes == 1:
@@ -87,7 +85,7 @@ def _process(fabric: Fabric, model: Model, *, recipe: AdaptRecipe, options: Adap
     finally:
         course.close()
     if fabric.global_rank == 0:
-        _save(adapted, model, recipe=recipe, options=options)
+        _save(adapted, model, recipe, options=options)
     fabric.barrier()
 
 
@@ -180,9 +178,7 @@ class _Course:
     def _store_features(self, key: FrameKey, features: Features) -> None:
         path = self._feature_path(key)
         path.parent.mkdir(exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        save_file({"taps": features.taps.contiguous(), "cls": features.cls.contiguous()}, temporary)
-        temporary.replace(path)
+        write_whole(path, save({"taps": features.taps.contiguous(), "cls": features.cls.contiguous()}))
 
     def _snapshot_path(self, number: int) -> Path:
         return self._options.out / STATE / f"{number:08d}.{self._fabric.global_rank}.safetensors"
@@ -215,7 +211,7 @@ def _order(frames: int, recipe: AdaptRecipe) -> list[int]:
     return np.concatenate(passes).tolist()
 
 
-def _save(adapted: Model, source: Model, *, recipe: AdaptRecipe, options: AdaptOptions) -> None:
+def _save(adapted: Model, source: Model, recipe: AdaptRecipe, *, options: AdaptOptions) -> None:
     """The checkpoint, with the source's library and the bounds of its certificate; the scratch goes."""
     training = dict(source.info.training) | {
         "adapted": {

@@ -1,12 +1,12 @@
-"""What every process has to say, heard by all.
+"""What an adaptation keeps: what the run is, its audit log, and the state that it resumes from.
 
-The audit log: a line of JSON for every pseudo-label, step, check and roll-back.
-
-What an adaptation needs to go on after it was killed: one safetensors file a process.
+The log has one line of JSON for every pseudo-label, step, check and roll-back. The state is one safetensors
+file for each process.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -22,10 +22,69 @@ from safetensors.torch import save
 from torch import Tensor
 
 from crisp.adapt.guard import Measure, Verdict
+from crisp.adapt.options import AdaptOptions
 from crisp.adapt.pseudo_labels import LabelledObject
+from crisp.adapt.recipe import AdaptRecipe
 from crisp.adapt.update import PseudoLabel
+from crisp.data.dataset import Dataset, DetectedMasks
+from crisp.documents import write_json
 from crisp.errors import InputError
 from crisp.files import finite, write_whole
+from crisp.model import Model
+from crisp.output.sink import described
+from crisp.sources.frames import read_json
+from crisp.sources.masks import MasksBeside, MaskSource, open_detections
+
+RUN_FILE = "run.json"
+
+
+def mask_source(dataset: Dataset, options: AdaptOptions) -> MaskSource:
+    """Where the masks come from."""
+    if options.detections is None:
+        return MasksBeside(dataset)
+    return open_detections(dataset, options.detections, min_score=options.min_score)
+
+
+def run_record(
+    recipe: AdaptRecipe, options: AdaptOptions, dataset: Dataset, *, model: Model
+) -> dict[str, Any]:
+    """What a run is; one with another record is another run.
+
+    The settings of all stages are part of it: the recipe has but the corrector's name, and the model's digest
+    does not cover the bounds of its certificate.
+    """
+    keys = dataset.bare_keys[: options.frames]
+    frames = hashlib.sha256(json.dumps([key.frame_id for key in keys]).encode()).hexdigest()
+    source = mask_source(dataset, options)
+    record = {
+        "recipe": asdict(recipe),
+        "dataset": options.dataset.resolve().name,
+        "split": options.split,
+        "frames_sha256": frames,
+        "model_sha256": model.sha256,
+        "settings": described(model.with_correction(recipe.correct).settings),
+        "processes": options.processes,
+    }
+    return record | ({"detections": source.settings} if isinstance(source, DetectedMasks) else {})
+
+
+def claim(recipe: AdaptRecipe, options: AdaptOptions, dataset: Dataset, *, model: Model) -> None:
+    """Write down in the run folder what this run is.
+
+    Raises:
+        InputError: the folder holds another one.
+    """
+    record = run_record(recipe, options, dataset, model=model)
+    path = options.out / RUN_FILE
+    if not path.exists():
+        return write_json(path, record)
+    if read_json(path) != json.loads(json.dumps(record)):
+        raise InputError(
+            f"{options.out} holds an adaptation with another recipe, corrector, data set, masks, model, "
+            "certificate or number of processes: give another --out or remove it."
+        )
+    return None
+
 
 Said = TypeVar("Said")
 

@@ -1,25 +1,30 @@
-"""All measured points of each object's mask, not only those of the crop's grid.
+"""The certificate: whether an estimate can be trusted, and in words why not (method, section 6).
 
-The certificate: whether an estimate can be trusted, and in words why not (method, section 6).
+Three checks, on all measured points of an object's mask, each with a threshold that `crisp calibrate` finds:
 
-Three checks, each with a threshold that `crisp calibrate` finds for a model:
-
-1. oc = 1 when the p-quantile of |f_d(R x_i + t | h)| over all measured points of the mask is below eps (12);
+1. oc = 1 when the p-quantile of |f_d(R x_i + t | h)| over the points is below eps (12);
 2. the predicted surface does not stand where the depth map looked through (`free_space`);
 3. only one shape explains the visible points: mu is large enough (section 5; the figures are handed in).
+
+The bounds of a model lie in `calibration.json` beside its checkpoint's files without being one of them, so
+calibrating changes no weight and no hash. The file names the model and the corrector that the bounds were
+measured with; they count for no others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
 from math import isnan
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from crisp.documents import build_record, read_record, write_json
 from crisp.errors import InputError
 from crisp.refine.free_space import DepthMap, FreeSpace, FreeSpaceConfig, free_space
 from crisp.refine.problem import Observation, masked_quantile, object_points
@@ -70,6 +75,8 @@ class CertificateConfig:
         surface: how the predicted surface is sought.
         free_space: when a point of it contradicts the depth map.
         calibration: where the bounds come from.
+        calibrated_with: the correction settings that they were measured with; None if they were not measured.
+        withheld: why nothing is certified, whatever the bounds say.
 
     Raises:
         InputError: bounds that cannot be.
@@ -84,6 +91,8 @@ class CertificateConfig:
     surface: SurfaceConfig = field(default_factory=SurfaceConfig)
     free_space: FreeSpaceConfig = field(default_factory=FreeSpaceConfig)
     calibration: str = UNCALIBRATED
+    calibrated_with: str | None = None
+    withheld: str | None = None
 
     def __post_init__(self) -> None:
         if self.eps_m is None and self.eps_share is None:
@@ -210,6 +219,7 @@ def _verdict(figures: _Figures, config: CertificateConfig, uniqueness: Uniquenes
     mu = None if uniqueness is None else float(uniqueness.mu[i])
     unique = None if mu is None or config.mu_min is None else mu >= config.mu_min
     reasons = [
+        *([] if config.withheld is None else [config.withheld]),
         *_no_surface(evidence, i),
         *_too_far(figures, points, below / max(points, 1), threshold_m=threshold_m, config=config),
         *_looked_through(share, int(evidence.free.checked[i]), config),
@@ -288,3 +298,68 @@ def _apart(bound: float, found: float, *, form: str, digits: int = 0) -> tuple[s
         if texts[0] != texts[1]:
             break
     return texts[0], texts[1]
+
+
+NAME = "calibration.json"
+FORMAT_VERSION = 1
+DEFAULT = "default"
+_ELSEWHERE = {"calibrated_with", "withheld"}  # fields of the certificate that its table does not have
+
+
+@dataclass(frozen=True)
+class StoredCalibration:
+    """`calibration.json`.
+
+    Args:
+        certificate: the fields of `CertificateConfig` that are bounds and settings, all of them.
+        evidence: free JSON values.
+        corrector: the settings that the bounds were measured with; None, as in older files, for the model's.
+    """
+
+    format_version: int
+    model_sha256: str
+    certificate: Mapping[str, Any]
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    corrector: str | None = None
+
+
+def write_calibration(
+    path: Path, config: CertificateConfig, *, model_sha256: str, evidence: Mapping[str, Any]
+) -> None:
+    """Write the bounds and the evidence (JSON values) for them, whole or not at all.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    bounds = {key: value for key, value in asdict(config).items() if key not in _ELSEWHERE}
+    stored = StoredCalibration(FORMAT_VERSION, model_sha256, bounds, evidence, config.calibrated_with)
+    write_json(path, stored)
+
+
+def read_calibration(path: Path, *, model_sha256: str, own: str = DEFAULT) -> CertificateConfig:
+    """The bounds for a model; the published ones, which say so, where it was not calibrated.
+
+    Args:
+        own: the model's own correction settings.
+
+    Raises:
+        InputError: a file of another form.
+    """
+    if not path.is_file():
+        return CertificateConfig()
+    stored = read_record(path, StoredCalibration, version=FORMAT_VERSION)
+    if stored.model_sha256 != model_sha256:
+        return replace(CertificateConfig(), calibration=f"{UNCALIBRATED} ({NAME} is of another model)")
+    return _config(stored, path, own)
+
+
+def _config(stored: StoredCalibration, path: Path, own: str) -> CertificateConfig:
+    where = f"{path}: certificate"
+    wanted = {item.name for item in fields(CertificateConfig)} - _ELSEWHERE
+    if strange := sorted(set(stored.certificate) & _ELSEWHERE):
+        raise InputError(f"{where} has an unknown key {strange[0]!r}.")
+    if lacking := sorted(wanted - set(stored.certificate)):
+        raise InputError(f"{where} is incomplete: it lacks the key {lacking[0]!r}.")
+    config = build_record(CertificateConfig, stored.certificate, where=where)
+    uncalibrated = config.calibration.startswith(UNCALIBRATED)
+    return replace(config, calibrated_with=None if uncalibrated else stored.corrector or own)

@@ -46,8 +46,7 @@ class Adapt:
 def report(adapted: Adapt, folder: Path) -> Path:
     """The page of a finished adaptation."""
     from crisp.adapt.run import audit_path
-    from crisp.adapt.run_record import mask_source
-    from crisp.adapt.snapshot import read_audit
+    from crisp.adapt.snapshot import mask_source, read_audit
     from crisp.data.layouts import open_dataset
     from crisp.output.report.adaptation import write_adaptation_report
 
@@ -75,7 +74,7 @@ def report(adapted: Adapt, folder: Path) -> Path:
 def _scores(
     dataset: Dataset, masks: MaskSource, lines: list[dict[str, Any]]
 ) -> dict[str, Float[np.ndarray, " n"]]:
-    from crisp.data.detections import DetectedMasks
+    from crisp.data.dataset import DetectedMasks
     from crisp.evaluate.detections import labels_of_detections
     from crisp.evaluate.stream import stream_scores
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from crisp.evaluate.options import ModelChoice
 
 
 @dataclass(frozen=True)
@@ -14,8 +16,8 @@ class Calibrate:
     """Data set with models and labels, of other scenes than the training's."""
     split: tuple[str, ...] = ("test",)
     """Splits of that data set, all taken together."""
-    weights: str = "bundled"
-    """Name of a bundled model or a checkpoint folder."""
+    model: ModelChoice = field(default_factory=ModelChoice)
+    """The model; its certificate is calibrated for this corrector and no other."""
     out: Path | None = None
     """File to write; calibration.json in the checkpoint folder unless given."""
     target: float = 0.95
@@ -24,15 +26,21 @@ class Calibrate:
     """Leave out objects of which less can be seen."""
 
     def run(self) -> int:
-        from crisp.certify.calibration import NAME, write_calibration
+        from crisp.certify.certificate import NAME, write_calibration
         from crisp.data.layouts import open_dataset
         from crisp.evaluate.calibrate import calibrate, sentence
         from crisp.model import checkpoint_folder, load_model
 
         datasets = [open_dataset(self.dataset, split) for split in self.split]
-        model = load_model(self.weights)
-        found = calibrate(model, datasets, target=self.target, min_visib_fract=self.min_visible)
-        path = self.out or checkpoint_folder(self.weights) / NAME
+        model = load_model(self.model.weights)
+        found = calibrate(
+            model,
+            datasets,
+            target=self.target,
+            min_visib_fract=self.min_visible,
+            correct=self.model.correct,
+        )
+        path = self.out or checkpoint_folder(self.model.weights) / NAME
         write_calibration(path, found.config, model_sha256=model.sha256, evidence=found.evidence)
         print(f"{sentence(found)}\ncalibration: {path}")
         return 0

@@ -49,7 +49,7 @@ class Synthesise:
 
             return default_models(self.render.writing)
         from crisp.data.mesh_files import read_models
-        from crisp.synth.layouts import with_categories
+        from crisp.synth.synthesise import with_categories
 
         models = read_models(self.meshes, unit_m=self.mesh_unit_m)
         return with_categories(models, self.render.writing.categories)

@@ -196,7 +196,7 @@ def _textured(part: trimesh.Trimesh) -> TexturedMesh:
         texture = _material_image(visual.material)
         if visual.uv is None:
             return TexturedMesh(vertices, faces, np.full((len(vertices), 2), 0.5), texture[:1, :1])
-        return _within_image(vertices, faces, np.asarray(visual.uv, dtype=np.float64), texture)
+        return _within_image(vertices, faces, np.asarray(visual.uv, dtype=np.float64), texture=texture)
     if visual is not None and visual.kind == "vertex":
         return _coloured(vertices, faces, np.asarray(visual.vertex_colors)[faces][..., :3])
     if visual is not None and visual.kind == "face":
@@ -220,6 +220,7 @@ def _within_image(
     vertices: Float[np.ndarray, "v 3"],
     faces: Int[np.ndarray, "f 3"],
     uv: Float[np.ndarray, "v 2"],
+    *,
     texture: UInt8[np.ndarray, "h w 3"],
 ) -> TexturedMesh:
     """Coordinates beyond 0..1 repeat the picture; here the picture itself is repeated, up to a limit."""

@@ -1,9 +1,4 @@
-"""What a check says: one sentence each, about one place.
-
-Whether a posed model lies where its mask and its depth are.
-
-Checks of a frame of one's own: each file for itself, then what they say together.
-"""
+"""Checks of a single frame: each file for itself, then what they say together. A finding is one sentence."""
 
 from __future__ import annotations
 
@@ -17,9 +12,8 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from crisp.data.spe3r.reader import render_depth
-from crisp.documents import check_depth
 from crisp.errors import InputError
-from crisp.geometry.camera import Camera
+from crisp.geometry.camera import Camera, check_depth
 from crisp.geometry.points import nearest_distance
 from crisp.sources.frame_files import FrameFiles
 from crisp.sources.frames import (
@@ -129,7 +123,7 @@ class Agreement:
 
 
 def agreement(
-    frame: Frame, mask: Bool[np.ndarray, "h w"], mesh: Mesh, T_camera_object: Float[np.ndarray, "4 4"]
+    frame: Frame, mask: Bool[np.ndarray, "h w"], mesh: Mesh, *, T_camera_object: Float[np.ndarray, "4 4"]
 ) -> Agreement:
     """Draw the model with its pose, and hold it against mask and depth.
 

@@ -140,7 +140,7 @@ class _FrameJudge:
         if model is None or not mask.any():
             return
         sized = model.scaled(instance.scale)
-        found = agreement(frame, mask, sized.mesh, instance.T_camera_object)
+        found = agreement(frame, mask, sized.mesh, T_camera_object=instance.T_camera_object)
         self.checked.append(Checked(key.frame_id, model.name, found))
         bound = MOST_DISTANCE_M if self._dataset.unit == "metre" else MOST_DISTANCE_SHARE * sized.diameter_m
         self._findings += _judged(found, source, bound_m=bound, unit=self._dataset.unit)

@@ -1,6 +1,6 @@
-"""Estimates of a labelled split with their certificates, held against the truth: who was right to be sure.
+"""Finds a model's certificate bounds on labelled splits, and how far they can be trusted.
 
-Finds the certificate's bounds for a model on labelled splits, and how far they can be trusted.
+Estimates and certificates are compared with the labels; `crisp.evaluate.bounds` chooses the bounds.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from crisp.certify.bounds import UNBOUNDED, Bounds, Evidence, Point, choose, curves, point, point_json
 from crisp.certify.certificate import CertificateConfig
 from crisp.data.dataset import Dataset, FrameKey, Instance
 from crisp.errors import InputError
+from crisp.evaluate.bounds import UNBOUNDED, Bounds, Evidence, Point, choose, curves, point, point_json
 from crisp.evaluate.cases import TrueModel, TrueModels
 from crisp.evaluate.metrics.add_s import pose_error
 from crisp.evaluate.metrics.chamfer import shape_error
-from crisp.model import Model
+from crisp.model import OWN, Model, own_correction
 from crisp.progress import track
+from crisp.recipes import correction_label
 from crisp.shape.mesh import MeshConfig
 from crisp.types import Certificate, Mesh, Result
 
@@ -83,15 +84,19 @@ def judge(
     model = replace(model, meshing=MESHING)
     keys = dataset.keys
     shown = track(keys, "judging", total=len(keys)) if progress else keys
-    return [row for key in shown for row in _frame(model, dataset, key, min_visib_fract, truths=truths)]
+    return [
+        row
+        for key in shown
+        for row in _frame(model, dataset, key, min_visib_fract=min_visib_fract, truths=truths)
+    ]
 
 
 def _frame(
     model: Model,
     dataset: Dataset,
     key: FrameKey,
-    min_visib_fract: float,
     *,
+    min_visib_fract: float,
     truths: TrueModels,
 ) -> Iterator[Judged]:
     frame = dataset.load_frame(key)
@@ -127,7 +132,8 @@ def _in_true_frame(mesh: Mesh | None, T: np.ndarray | None, instance: Instance) 
 
 def measuring(config: CertificateConfig) -> CertificateConfig:
     """The same certificate without bounds, whose `threshold_m` is the diameter: for collecting evidence."""
-    return replace(config, eps_m=None, eps_share=1.0, free_space_share=None, mu_min=None)
+    free = replace(config, eps_m=None, eps_share=1.0, free_space_share=None, mu_min=None)
+    return replace(free, calibrated_with=None, withheld=None)
 
 
 def evidence_of(rows: Sequence[Judged], *, in_camera: bool = False) -> Evidence:
@@ -175,6 +181,7 @@ def calibrate(
     *,
     target: float = 0.95,
     min_visib_fract: float = 0.1,
+    correct: str = OWN,
     config: CertificateConfig | None = None,
 ) -> Calibration:
     """Estimate, certify without bounds, compare with the labels, choose the bounds.
@@ -184,15 +191,21 @@ def calibrate(
         target: for the lower end of precision's 95 % interval. Bounds that are chosen on a set look better
             there than elsewhere: ask for somewhat more than is needed.
         min_visib_fract: leave out objects of which less can be seen.
+        correct: the correction settings to measure the bounds with, as in `Model.with_correction`; they count
+            for no others.
         config: quantile, surface and free-space settings to calibrate for.
 
     Raises:
-        InputError: a target outside (0, 1), nothing to judge, or a target that no bounds reach.
+        InputError: a target outside (0, 1), no corrector, nothing to judge, or a target that no bounds reach.
     """
     if not 0 < target < 1:
         raise InputError(f"the target must be a share between 0 and 1, got {target}.")
-    measured = measuring(config or CertificateConfig())
-    probe = replace(model, certificate=measured)
+    corrected = model.with_correction(correct)
+    if corrected.corrector is None:
+        raise InputError("there are no certificates without a corrector: calibrate with one, not with none.")
+    used = own_correction(model.info) if correct == OWN else correct
+    measured = replace(measuring(config or CertificateConfig()), calibrated_with=correction_label(used))
+    probe = replace(corrected, certificate=measured)
     rows = [row for d in datasets for row in judge(probe, d, min_visib_fract=min_visib_fract, progress=True)]
     if not rows:
         raise InputError("the data set has no labelled object to calibrate on.")
@@ -207,6 +220,7 @@ def calibrate(
         "interval": "95 %, Clopper and Pearson, over instances",
         "right": "ADD-S below 10 % and two-sided chamfer below 5 % of the diameter",
         "min_visib_fract": min_visib_fract,
+        "corrector": measured.calibrated_with,
         "instances": len(rows),
         "right_instances": int(evidence.right.sum()),
     }

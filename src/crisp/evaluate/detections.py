@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 
-from crisp.data.dataset import Dataset, FrameKey
-from crisp.data.detections import Detected, DetectedMasks
+from crisp.data.dataset import Dataset, Detected, DetectedMasks, FrameKey
 from crisp.errors import InputError
 from crisp.sources.masks import open_detections
 from crisp.types import Detection

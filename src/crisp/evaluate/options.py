@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from typing_extensions import Doc
 
-from crisp.evaluate.metrics import DEFAULT, ProtocolName
+from crisp.evaluate.metrics import DEFAULT, METRICS
 from crisp.shipped import BUNDLED, recipe_names
 
 if TYPE_CHECKING:
@@ -77,8 +77,10 @@ class ScoreOptions:
     split: str = "test"
     """Split that was predicted."""
     _: KW_ONLY
-    protocols: tuple[ProtocolName, ...] = DEFAULT
-    """Names of the protocols; docs/evaluation.md says what each measures."""
+    protocols: Annotated[
+        tuple[str, ...],
+        Doc(f"Names of the protocols ({', '.join(METRICS)}); docs/evaluation.md says what each measures."),
+    ] = DEFAULT
     out: Path | None = None
     """Folder for the scores; the predictions' unless given."""
     detections: Path | None = None

@@ -12,21 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from crisp.data.dataset import Dataset, FrameKey
-from crisp.data.detections import DetectedMasks
+from crisp.data.dataset import Dataset, DetectedMasks, FrameKey
 from crisp.data.layouts import open_dataset
 from crisp.errors import InputError, ObjectFailure, naming
+from crisp.evaluate.cases import targets_of
 from crisp.evaluate.options import ModelChoice, PredictOptions
-from crisp.evaluate.targets import targets_of
 from crisp.model import Model
 from crisp.output.registry import FRAME_SINKS, SET_SINKS, sinks_named
-from crisp.output.results import described
-from crisp.output.sink import FrameResults, Run, Sinks
+from crisp.output.sink import FrameResults, Run, Sinks, described
 from crisp.progress import track
 from crisp.sources.frame_files import FrameFiles
 from crisp.sources.frames import read_detection, read_json
 from crisp.sources.masks import MaskSource, open_detections
-from crisp.tracking.association import checked_names
+from crisp.tracking.tracker import checked_names
 from crisp.types import Detection, Frame, Result
 
 

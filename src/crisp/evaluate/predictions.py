@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,57 @@ import numpy as np
 from jaxtyping import Float
 
 from crisp.data.dataset import Dataset, FrameKey
+from crisp.documents import read_record
 from crisp.errors import InputError
 from crisp.shape.mesh import read_ply
-from crisp.sources.frames import numbers, read_json
+from crisp.sources.frames import numbers
 from crisp.types import Mesh
 
 RIGID_TOLERANCE = 1e-4
+
+
+@dataclass(frozen=True)
+class StoredVerdict:
+    """Of a certificate in `results.json` what is scored."""
+
+    certified: bool
+
+
+@dataclass(frozen=True)
+class StoredPrediction:
+    """Of an object in `results.json` what is scored; its pose is 16 numbers, row by row, flat or nested."""
+
+    detection: int
+    status: str
+    T_camera_object: Any = None
+    mesh: str | None = None
+    certificate: StoredVerdict | None = None
+    inlier_share: float | None = None
+    timing_ms: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class StoredFrame:
+    """A frame in `results.json`."""
+
+    frame_id: str
+    objects: tuple[StoredPrediction, ...]
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """The model in `results.json`."""
+
+    name: str = "unknown"
+
+
+@dataclass(frozen=True)
+class StoredResults:
+    """Of `results.json` what is scored; settings are free JSON values."""
+
+    frames: tuple[StoredFrame, ...]
+    model: StoredModel = field(default_factory=StoredModel)
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,16 +120,12 @@ def read_predictions(folder: Path) -> Predictions:
         InputError: the file is missing or not of the documented form.
     """
     path = folder / "results.json"
-    content = read_json(path)
-    try:
-        frames = {str(f["frame_id"]): _objects(f["objects"], folder) for f in content["frames"]}
-        name = str(content.get("model", {}).get("name", "unknown"))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} is not of the form that `crisp estimate` writes: {error!r}.") from error
-    if len(frames) < len(content["frames"]):
+    stored = read_record(path, StoredResults, strangers=True)
+    frames = {frame.frame_id: _objects(frame.objects, folder) for frame in stored.frames}
+    if len(frames) < len(stored.frames):
         raise InputError(f"{path} names a frame twice: each frame must be there once.")
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Predictions(name, content.get("settings", {}), sha256, frames)
+    return Predictions(stored.model.name, stored.settings, sha256, frames)
 
 
 def frames_of(predictions: Predictions, dataset: Dataset) -> dict[str, FrameKey]:
@@ -102,7 +143,7 @@ def frames_of(predictions: Predictions, dataset: Dataset) -> dict[str, FrameKey]
     return known
 
 
-def _objects(entries: list[Mapping[str, Any]], folder: Path) -> dict[int, PredictedObject]:
+def _objects(entries: Sequence[StoredPrediction], folder: Path) -> dict[int, PredictedObject]:
     objects = [_object(entry, folder) for entry in entries]
     by_detection = {predicted.detection: predicted for predicted in objects}
     if len(by_detection) < len(objects):
@@ -110,20 +151,18 @@ def _objects(entries: list[Mapping[str, Any]], folder: Path) -> dict[int, Predic
     return by_detection
 
 
-def _object(entry: Mapping[str, Any], folder: Path) -> PredictedObject:
-    T = entry.get("T_camera_object")
-    if entry["status"] == "ok" and T is None:
-        raise InputError(f"{folder / 'results.json'} has an object with status ok but no T_camera_object.")
-    certificate, mesh = entry.get("certificate"), entry.get("mesh")
-    share = entry.get("inlier_share")
+def _object(entry: StoredPrediction, folder: Path) -> PredictedObject:
+    T, source = entry.T_camera_object, str(folder / "results.json")
+    if entry.status == "ok" and T is None:
+        raise InputError(f"{source} has an object with status ok but no T_camera_object.")
     return PredictedObject(
-        detection=int(entry["detection"]),
-        status=str(entry["status"]),
-        T_camera_object=None if T is None else _rigid(T, str(folder / "results.json")),
-        mesh_path=None if mesh is None else folder / mesh,
-        certified=None if certificate is None else bool(certificate["certified"]),
-        confidence=1.0 if share is None else float(share),
-        seconds=sum((entry.get("timing_ms") or {}).values()) / 1000,
+        detection=entry.detection,
+        status=entry.status,
+        T_camera_object=None if T is None else _rigid(T, source),
+        mesh_path=None if entry.mesh is None else folder / entry.mesh,
+        certified=None if entry.certificate is None else entry.certificate.certified,
+        confidence=1.0 if entry.inlier_share is None else entry.inlier_share,
+        seconds=sum((entry.timing_ms or {}).values()) / 1000,
     )
 
 

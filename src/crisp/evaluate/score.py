@@ -15,19 +15,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import crisp
-from crisp.data.dataset import Dataset, FrameKey
-from crisp.data.detections import DetectedMasks
+from crisp.data.dataset import Dataset, DetectedMasks, FrameKey
 from crisp.data.layout import Conventions
 from crisp.data.layouts import layout_of, open_dataset
 from crisp.errors import InputError
-from crisp.evaluate.cases import SEED, Case, CaseReader, FrameCases, Loose
+from crisp.evaluate.cases import SEED, Case, CaseReader, FrameCases, Loose, Targets, targets_of
 from crisp.evaluate.detections import MATCHING, detections_of
 from crisp.evaluate.metrics import metrics_named
 from crisp.evaluate.metrics.metric import Metric, ObjectScore, Surplus
 from crisp.evaluate.options import ScoreOptions
 from crisp.evaluate.predictions import Predictions, frames_of, read_predictions
 from crisp.evaluate.score_files import Scores, check_settings, write_scores
-from crisp.evaluate.targets import Targets, targets_of
 from crisp.progress import track
 
 Metrics = Mapping[str, Metric[Any]]
@@ -40,6 +38,7 @@ def score(options: ScoreOptions, *, progress: bool = False) -> Scores:
     Raises:
         InputError: as `score_set`, or there is no such data set or split.
     """
+    metrics_named(options.protocols)  # a mistyped name is said before anything is opened
     dataset = open_dataset(options.dataset, options.split)
     return score_set(options, dataset, layout_of(options.dataset).conventions, progress=progress)
 

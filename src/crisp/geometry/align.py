@@ -207,6 +207,7 @@ def register(
     pnc: Float[Tensor, "b n 3"],
     points_camera: Float[Tensor, "b n 3"],
     valid: Bool[Tensor, "b n"],
+    *,
     config: RegistrationConfig | None = None,
 ) -> Registration:
     """Robust pose of every object of a batch (section 3): all draws at once, then weighted refits.
@@ -220,7 +221,7 @@ def register(
     valid = valid & pnc.isfinite().all(-1) & points_camera.isfinite().all(-1)
     z, z_mean = _centred(pnc, valid)
     x, x_mean = _centred(points_camera, valid)
-    T = _best_draw(z, x, valid, config)
+    T = _best_draw(z, x, valid, config=config)
     T = _refit(T, z, x, valid=valid, config=config)
     residual_m = _residual(T, z, x)
     inlier = valid & (residual_m < config.inlier_m)
@@ -259,6 +260,7 @@ def _best_draw(
     z: Float[Tensor, "b n 3"],
     x: Float[Tensor, "b n 3"],
     valid: Bool[Tensor, "b n"],
+    *,
     config: RegistrationConfig,
 ) -> Float[Tensor, "b 4 4"]:
     drawn = hypotheses(z, x, draw_samples(valid, config))

@@ -1,4 +1,7 @@
-"""Pinhole camera. OpenCV axes (x right, y down, z forward), pixel centres at integers."""
+"""Pinhole camera and what a depth map is.
+
+OpenCV axes (x right, y down, z forward), pixel centres at integers.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,9 @@ import numpy as np
 from jaxtyping import Float
 
 from crisp.errors import InputError
+
+MAX_DEPTH_M = 50.0
+MIN_MEDIAN_DEPTH_M = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,3 +66,32 @@ class Camera:
         """Pixel coordinates (u, v) of points in front of the camera."""
         homogeneous = np.asarray(points_camera, dtype=np.float64) @ self.K.T
         return homogeneous[..., :2] / homogeneous[..., 2:]
+
+
+def check_depth(depth_m: np.ndarray) -> None:
+    """Refuse what cannot be a depth map in metres, 0 where nothing was measured.
+
+    Raises:
+        InputError: other numbers than floating point, values that are not finite or are negative, no
+            measurement at all, or a median that tells of another unit.
+    """
+    if not np.issubdtype(depth_m.dtype, np.floating):
+        raise InputError(f"depth must be floating point metres, got {depth_m.dtype}.")
+    if not np.isfinite(depth_m).all():
+        raise InputError("depth holds NaN or infinity: write 0 where there is no measurement.")
+    valid = depth_m[depth_m > 0]
+    if (depth_m < 0).any():
+        raise InputError("depth holds negative values: it must be metres along the optical axis.")
+    if valid.size == 0:
+        raise InputError("depth is zero everywhere: the depth image holds no measurement.")
+    median = float(np.median(valid))
+    if median > MAX_DEPTH_M:
+        raise InputError(
+            f"the median depth is {median:.0f} m: this looks like millimetres read as metres; "
+            "check depth_scale (raw value x depth_scale = millimetres)."
+        )
+    if median < MIN_MEDIAN_DEPTH_M:
+        raise InputError(
+            f"the median depth is {1000 * median:.2f} mm: this looks like a wrong depth_scale "
+            "(raw value x depth_scale = millimetres)."
+        )

@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 from crisp.learn.journal import Journal, load_state, save_state
 from crisp.learn.losses import SdfWeights, sdf_loss
+from crisp.learn.problem import SampleKind, SdfSamples
 from crisp.learn.recipe import DecoderStage
-from crisp.learn.sdf_samples import SampleKind, SdfSamples
-from crisp.networks.decoder import FilmSirenDecoder
 from crisp.networks.heads import neutral_code
+from crisp.networks.model import FilmSirenDecoder
 from crisp.progress import track
 from crisp.shape.sdf import SignedDistance
 

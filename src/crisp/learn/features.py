@@ -20,11 +20,12 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from crisp.crop import normalise
 from crisp.data.dataset import Dataset, FrameKey
+from crisp.files import write_whole
 from crisp.learn.problem import Problem
 from crisp.learn.recipe import FeatureStage, JointStage
 from crisp.learn.views import Scenery, View, cut_view
@@ -78,7 +79,7 @@ def compute_features(
     """Compute the shards that are missing in `folder`, and open all (memory-mapped)."""
     folder.mkdir(parents=True, exist_ok=True)
     device = next(network.shape_head.parameters()).device
-    key = _cache_key(network, stage, seed, object_ids)
+    key = _cache_key(network, stage, seed, object_ids=object_ids)
     runs = _runs(keys)
     paths = [folder / f"{_run_name(dataset, run, key)}.safetensors" for run in runs]
     missing = [(run, path) for run, path in zip(runs, paths, strict=True) if not path.exists()]
@@ -87,12 +88,12 @@ def compute_features(
         crops = [
             crop
             for frame_key in run
-            for crop in _frame_crops(dataset, frame_key, network, object_ids, stage, seed)
+            for crop in _frame_crops(
+                dataset, frame_key, network, object_ids=object_ids, stage=stage, seed=seed
+            )
         ]
         tensors = _encode(crops, network=network, stage=stage, seed=seed, device=device)
-        temporary = path.with_suffix(".tmp")
-        save_file(tensors, temporary)
-        temporary.replace(path)
+        write_whole(path, save(tensors))
     return [shard for shard in map(_open, paths) if len(shard)]
 
 
@@ -113,6 +114,7 @@ def _frame_crops(
     dataset: Dataset,
     key: FrameKey,
     network: CrispNetwork,
+    *,
     object_ids: Sequence[int],
     stage: FeatureStage,
     seed: int,
@@ -155,7 +157,7 @@ def _encode(
         shape_input = ShapeHead.shape_input(features).half().cpu()
         cls = features.concatenated_cls().half().cpu()
         for i, crop in enumerate(batch):
-            kept = _tokens_of(crop.view, network.config.tokens_per_side, stage.tokens, generator)
+            kept = _tokens_of(crop.view, network.config.tokens_per_side, stage.tokens, generator=generator)
             kept["taps"] = taps[i][kept["token_index"].long()]
             rows.append(kept | {"cls": cls[i], "shape_input": shape_input[i]})
     out = {name: torch.stack([row[name] for row in rows]) for name in rows[0]} if rows else {}
@@ -164,7 +166,7 @@ def _encode(
     return out
 
 
-def _tokens_of(view: View, grid: int, kept: int, generator: torch.Generator) -> dict[str, Tensor]:
+def _tokens_of(view: View, grid: int, kept: int, *, generator: torch.Generator) -> dict[str, Tensor]:
     """Up to `kept` random tokens that hold a valid pixel, with their 4x4 targets."""
     pixels = view.valid.shape[0] // grid
     target = grid_to_tokens(view.target[None], pixels)[0]
@@ -189,7 +191,7 @@ def _open(path: Path) -> CropFeatures:
     return CropFeatures(**tensors)
 
 
-def _cache_key(network: CrispNetwork, stage: FeatureStage, seed: int, object_ids: Sequence[int]) -> str:
+def _cache_key(network: CrispNetwork, stage: FeatureStage, seed: int, *, object_ids: Sequence[int]) -> str:
     """A hash of all that the features depend on except the frames: weights, sizes, stage, seed."""
     sizes = [network.config.image_px, network.config.pnc_px]
     settings = [FORMAT_VERSION, asdict(stage), seed, list(object_ids), sizes]
@@ -378,9 +380,7 @@ class CropSource:
             "valid": view.valid,
         }
         self._cache.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        save_file(tensors, temporary)
-        temporary.replace(path)
+        write_whole(path, save(tensors))
         return tensors
 
     def _name(self, example: Example) -> str:

@@ -18,8 +18,8 @@ from crisp.learn.decoder_stage import cosine
 from crisp.learn.features import Batch, FeatureStore
 from crisp.learn.journal import Journal, load_state, save_state
 from crisp.learn.losses import SymmetryTargets, nearest_targets, pnc_loss
+from crisp.learn.problem import SampleKind, SdfSamples
 from crisp.learn.recipe import HeadStage
-from crisp.learn.sdf_samples import SampleKind, SdfSamples
 from crisp.networks.heads import TokenPncHead
 from crisp.networks.model import CrispNetwork
 from crisp.progress import track
@@ -70,8 +70,8 @@ def train_heads(
             group["lr"] = stage.learning_rate * cosine(step, stage.steps)
         torch.manual_seed(seed * 1_000_003 + step)  # so that dropout is the same after a resume
         heads.train()
-        batch = _draw(train, stage, np.random.default_rng([seed, step]), fabric.device)
-        losses = _losses(network, batch, shapes, stage, step)
+        batch = _draw(train, stage, np.random.default_rng([seed, step]), device=fabric.device)
+        losses = _losses(network, batch, shapes, stage=stage, step=step)
         optimiser.zero_grad(set_to_none=True)
         fabric.backward(torch.stack(list(losses.values())).sum())
         optimiser.step()
@@ -90,7 +90,7 @@ def standardise(head: TokenPncHead, store: FeatureStore) -> None:
     head.standardise_on(batch.taps[batch.valid.any(-1)], batch.cls)
 
 
-def _draw(store: FeatureStore, stage: HeadStage, rng: np.random.Generator, device: torch.device) -> Batch:
+def _draw(store: FeatureStore, stage: HeadStage, rng: np.random.Generator, *, device: torch.device) -> Batch:
     indices = rng.integers(len(store), size=stage.batch)
     kept = store.tokens_per_crop
     tokens = torch.from_numpy(rng.permutation(kept)[: stage.tokens])
@@ -98,7 +98,7 @@ def _draw(store: FeatureStore, stage: HeadStage, rng: np.random.Generator, devic
 
 
 def _losses(
-    network: CrispNetwork, batch: Batch, shapes: KnownShapes, stage: HeadStage, step: int
+    network: CrispNetwork, batch: Batch, shapes: KnownShapes, *, stage: HeadStage, step: int
 ) -> dict[str, Float[Tensor, ""]]:
     head = network.pnc_head
     assert isinstance(head, TokenPncHead)
@@ -112,7 +112,9 @@ def _losses(
         "code": stage.code_weight * (codes - target_codes).square().mean(),
     }
     if stage.surface_weight > 0 and step % stage.surface_every == 0:
-        losses["surface"] = stage.surface_weight * _surface_error(network, codes, batch, shapes, stage)
+        losses["surface"] = stage.surface_weight * _surface_error(
+            network, codes, batch, shapes=shapes, stage=stage
+        )
     return losses
 
 
@@ -130,6 +132,7 @@ def _surface_error(
     network: CrispNetwork,
     codes: Float[Tensor, "b c"],
     batch: Batch,
+    *,
     shapes: KnownShapes,
     stage: HeadStage,
 ) -> Float[Tensor, ""]:
@@ -159,7 +162,7 @@ def validate(network: CrispNetwork, store: FeatureStore, *, shapes: KnownShapes)
         error.append(((pnc - target).norm(dim=-1) * valid).sum(1) / valid.sum(1).clamp(min=1))
         rotation.append(_rotation_error_deg(pnc, target, valid))
         codes = network.shape_head.forward_vector(batch.shape_input)
-        surface.append(_mean_distance_error(network, codes, batch, shapes))
+        surface.append(_mean_distance_error(network, codes, batch, shapes=shapes))
     if not error:
         return {}
     return {
@@ -173,14 +176,14 @@ def _rotation_error_deg(
     pnc: Float[Tensor, "b n 3"], target: Float[Tensor, "b n 3"], valid: Bool[Tensor, "b n"]
 ) -> Float[Tensor, " b"]:
     """Angle of the rotation that registers prediction to target; 180 degrees where registration fails."""
-    found = register(pnc, target, valid, RegistrationConfig())
+    found = register(pnc, target, valid, config=RegistrationConfig())
     R = found.T_camera_object[:, :3, :3].float()
     angle = rotation_angle_deg(R, torch.eye(3, device=R.device).expand_as(R))
     return torch.where(found.ok, angle, 180.0)
 
 
 def _mean_distance_error(
-    network: CrispNetwork, codes: Float[Tensor, "b c"], batch: Batch, shapes: KnownShapes
+    network: CrispNetwork, codes: Float[Tensor, "b c"], batch: Batch, *, shapes: KnownShapes
 ) -> Float[Tensor, " b"]:
     errors = []
     for code, index in zip(codes, batch.object_index.tolist(), strict=True):

@@ -16,9 +16,8 @@ from crisp.learn.decoder_stage import field_gradient
 from crisp.learn.features import CropSource, Example, JointBatch, list_examples
 from crisp.learn.journal import Journal, load_state, save_state
 from crisp.learn.losses import SymmetryTargets, nearest_targets, pnc_loss, sdf_loss
-from crisp.learn.problem import Problem
+from crisp.learn.problem import Problem, SampleKind, SdfSamples
 from crisp.learn.recipe import JointStage, Recipe
-from crisp.learn.sdf_samples import SampleKind, SdfSamples
 from crisp.networks.heads import TokenPncHead, neutral_code
 from crisp.networks.model import CrispNetwork
 from crisp.progress import track
@@ -64,7 +63,7 @@ def train_jointly(
         torch.manual_seed(recipe.seed * 1_000_003 + step)
         network.train()
         batch = source.batch(pick(examples, step, stage.batch, seed=recipe.seed), step)
-        losses = joint_losses(network, batch, problem.samples, symmetries, stage)
+        losses = joint_losses(network, batch, problem.samples, symmetries=symmetries, stage=stage)
         optimiser.zero_grad(set_to_none=True)
         fabric.backward(losses["pnc"] + losses["sdf"])
         optimiser.step()
@@ -73,7 +72,7 @@ def train_jointly(
         if (step + 1) % recipe.checkpoint_every == 0 or step + 1 == steps:
             save_state(state, step + 1, module=parts, optimiser=optimiser)
     held_out = list_examples(problem, problem.validation)
-    error = mean_error(network, source, held_out, symmetries)
+    error = mean_error(network, source, held_out, symmetries=symmetries)
     metrics = {} if error is None else {"pnc_error_mean_m": error}
     # Objects that are visible only in validation frames get their code from these.
     return library_codes(network, source, [*examples, *held_out], objects=len(problem.objects)), metrics
@@ -102,6 +101,7 @@ def joint_losses(
     network: CrispNetwork,
     batch: JointBatch,
     samples: Sequence[SdfSamples],
+    *,
     symmetries: Sequence[SymmetryTargets],
     stage: JointStage,
 ) -> dict[str, Float[Tensor, ""]]:
@@ -156,6 +156,7 @@ def mean_error(
     network: CrispNetwork,
     source: CropSource,
     examples: Sequence[Example],
+    *,
     symmetries: Sequence[SymmetryTargets],
 ) -> float | None:
     """Mean error of predicted coordinates over crops without augmentation, metres; None without a crop."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from crisp.errors import InputError, needing
@@ -38,21 +38,14 @@ class Journal:
         self._board.close()
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON atomically, through a temporary name."""
-    write_whole(path, json.dumps(content, indent=1) + "\n")
-
-
 def save_state(path: Path, step: int, *, module: nn.Module, optimiser: torch.optim.Optimizer) -> None:
     """Save all that a stage needs to resume after step `step`, in one safetensors file, atomically."""
     tensors = {f"module.{k}": v.detach().cpu().contiguous() for k, v in module.state_dict().items()}
     for index, values in optimiser.state_dict()["state"].items():
         for name, value in values.items():
             tensors[f"optimiser.{index}.{name}"] = torch.as_tensor(value).detach().cpu().contiguous()
-    temporary = path.with_name(f".{path.name}.tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, temporary, metadata={"step": str(step)})
-    temporary.replace(path)
+    write_whole(path, save(tensors, metadata={"step": str(step)}))
 
 
 def load_state(path: Path, *, module: nn.Module, optimiser: torch.optim.Optimizer) -> int:

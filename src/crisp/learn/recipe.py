@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
-from crisp.documents import above_zero, at_least, at_most, load_record, one_of, toml_names
+from crisp.documents import above_zero, at_least, at_most, load_record, toml_names
 from crisp.errors import InputError
 from crisp.learn.losses import SdfWeights
 
 LARGEST_SEED = 2**32 - 1
 MOST_WALL_M = 0.008
 """The samples near a surface reach no deeper, so they cannot tell a thicker wall from a solid."""
-PRECISIONS = ("float32", "bfloat16")
-LIBRARIES = ("network", "decoder")
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -90,14 +90,13 @@ class FeatureStage:
     versions: int = 2
     tokens: int = 96
     min_visible: float = 0.4
-    precision: str = "float32"
+    precision: Precision = "float32"
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
         at_least(self, 1, "versions", "tokens")
         at_least(self, 0, "min_visible")
         at_most(self, 1, "min_visible")
-        one_of(self, "precision", PRECISIONS)
 
 
 @dataclass(frozen=True)
@@ -130,13 +129,12 @@ class HeadStage:
     surface_weight: float = 0.0
     surface_points: int = 64
     surface_every: int = 4
-    precision: str = "float32"
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
         at_least(self, 1, "steps", "batch", "tokens", "surface_points", "surface_every")
         at_least(self, 0, "weight_decay", "pnc_weight", "code_weight", "surface_weight")
         above_zero(self, "learning_rate", "zeta_m")
-        one_of(self, "precision", PRECISIONS)
 
 
 @dataclass(frozen=True)
@@ -206,7 +204,7 @@ class Recipe:
     seed: int = 0
     cube_margin: float = 1.1
     least_wall_m: float = 0.0
-    library: str = "network"
+    library: Literal["network", "decoder"] = "network"
     validation_share: float = 0.05
     checkpoint_every: int = 250
     decoder: DecoderStage | None = None
@@ -219,7 +217,6 @@ class Recipe:
         at_most(self, LARGEST_SEED, "seed")
         at_most(self, 1, "validation_share")
         at_least(self, 1, "checkpoint_every", "cube_margin")
-        one_of(self, "library", LIBRARIES)
         if self.least_wall_m > MOST_WALL_M:
             raise InputError(f"least_wall_m must be at most {MOST_WALL_M} m, got {self.least_wall_m}.")
         staged = [self.decoder, self.features, self.heads]

@@ -16,12 +16,13 @@ from lightning_fabric import Fabric
 
 import crisp
 from crisp.data.dataset import FrameKey
+from crisp.documents import read_json, write_json
 from crisp.errors import InputError
 from crisp.learn.decoder_stage import train_decoder
 from crisp.learn.features import CropFeatures, FeatureStore, backbone_digest, compute_features
 from crisp.learn.head_stage import KnownShapes, train_heads
 from crisp.learn.joint_stage import train_jointly
-from crisp.learn.journal import Journal, write_json
+from crisp.learn.journal import Journal
 from crisp.learn.losses import SymmetryTargets
 from crisp.learn.options import TrainOptions
 from crisp.learn.problem import Problem, open_problem
@@ -31,9 +32,8 @@ from crisp.networks.checkpoint import CheckpointInfo, save_checkpoint
 from crisp.networks.config import preset
 from crisp.networks.heads import TokenPncHead
 from crisp.networks.model import CrispNetwork, build_network
-from crisp.output.results import prepare_folder
+from crisp.output.sink import prepare_folder
 from crisp.shape.library import ShapeLibrary
-from crisp.sources.frames import read_json
 
 RUN_FILE = "run.json"
 
@@ -76,7 +76,9 @@ def train(recipe: Recipe, options: TrainOptions, backbone: Backbone) -> Path:
                 most_examples=recipe.joint.batch if options.overfit_one_batch else None,
             )
         else:
-            library, metrics = _train_staged(network, problem, recipe, options, fabric, journal)
+            library, metrics = _train_staged(
+                network, problem, recipe, options=options, fabric=fabric, journal=journal
+            )
     finally:
         journal.close()
     return _finish(network, problem, library, recipe=recipe, options=options, metrics=metrics)
@@ -86,6 +88,7 @@ def _train_staged(
     network: CrispNetwork,
     problem: Problem,
     recipe: Recipe,
+    *,
     options: TrainOptions,
     fabric: Fabric,
     journal: Journal,

@@ -54,7 +54,7 @@ def cut_view(
     """The crop and its targets; None where the object has too few depth measurements."""
     rgb, window = scenery.rgb, None
     if augmentation is not None and rng is not None:
-        rgb, mask = _cover(rgb, mask, augmentation, rng)
+        rgb, mask = _cover(rgb, mask, augmentation, rng=rng)
     if not mask.any():
         return None
     if augmentation is not None and rng is not None:
@@ -73,7 +73,7 @@ def cut_view(
 
 
 def _cover(
-    rgb: np.ndarray, mask: np.ndarray, augmentation: Augmentation, rng: np.random.Generator
+    rgb: np.ndarray, mask: np.ndarray, augmentation: Augmentation, *, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Occlude up to 35 % of the object by a half-plane filled with another part of the image."""
     if rng.random() >= augmentation.occlusion or not mask.any():

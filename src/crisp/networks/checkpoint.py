@@ -11,28 +11,196 @@ The JSON is written last and every file is checked against it, so a half-written
 from __future__ import annotations
 
 import hashlib
-import json
 import os
-import shutil
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from crisp.documents import above_zero, at_most, read_record, write_json
 from crisp.errors import InputError, naming
+from crisp.files import part_folder, write_whole
 from crisp.networks.backbone import Backbone, dequantise, quantise
-from crisp.networks.checkpoint_info import CheckpointInfo, exact_keys, info_from_json, network_from_json
-from crisp.networks.config import NetworkConfig
+from crisp.networks.config import HEAD_CHOICES, NetworkConfig
 from crisp.networks.model import CrispNetwork, build_network
+from crisp.shape.library import ShapeLibrary
+from crisp.types import Symmetries
+
+LARGEST_M = float(torch.finfo(torch.float32).max)
+MATRIX = 16  # numbers of a 4x4 transform
+
+
+@dataclass(frozen=True)
+class StoredAxis:
+    """A continuous symmetry: any turn about an axis through a point, in the object frame, metres.
+
+    Raises:
+        InputError: an axis without a direction.
+    """
+
+    axis: tuple[float, float, float]
+    offset: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        if not any(self.axis):
+            raise InputError("the axis of a symmetry has no direction: it must not be zero.")
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """One known object as `checkpoint.json` has it; symmetries in BOP's form, but in metres.
+
+    Args:
+        symmetries_discrete: 4x4 transforms, row by row.
+        symmetries_continuous: axes with offsets.
+
+    Raises:
+        InputError: a diameter that cannot be, or a transform that has not 16 numbers.
+    """
+
+    id: int
+    name: str
+    kind: str
+    diameter_m: float
+    symmetries_discrete: tuple[tuple[float, ...], ...]
+    symmetries_continuous: tuple[StoredAxis, ...]
+
+    def __post_init__(self) -> None:
+        above_zero(self, "diameter_m")
+        at_most(self, LARGEST_M, "diameter_m")
+        if wrong := [len(T) for T in self.symmetries_discrete if len(T) != MATRIX]:
+            raise InputError(f"a discrete symmetry must have {MATRIX} numbers, a 4x4 matrix, got {wrong[0]}.")
+
+    @property
+    def symmetries(self) -> Symmetries:
+        """As arrays."""
+        return Symmetries(
+            discrete=tuple(np.array(T).reshape(4, 4) for T in self.symmetries_discrete),
+            continuous=tuple((np.array(s.axis), np.array(s.offset)) for s in self.symmetries_continuous),
+        )
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file of the checkpoint: its path relative to the folder, and its hex digest."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class StoredFiles:
+    """The tensors of a checkpoint."""
+
+    heads: StoredFile
+    library: StoredFile
+    backbone: StoredFile
+
+
+@dataclass(frozen=True)
+class StoredCheckpoint:
+    """`checkpoint.json`.
+
+    Args:
+        units: of all lengths.
+        training: free JSON values.
+    """
+
+    format_version: int
+    name: str
+    units: Literal["m"]
+    network: NetworkConfig
+    objects: tuple[StoredObject, ...]
+    training: Mapping[str, Any]
+    files: StoredFiles
+
+    def to_json(self) -> dict[str, Any]:
+        """As it is written: the network's head says its kind."""
+        return asdict(self) | {"network": self.network.to_json()}
+
+
+@dataclass(frozen=True, eq=False)
+class CheckpointInfo:
+    """Which objects a network knows and how it was trained.
+
+    Args:
+        name: of the model, such as "bundled".
+        library: names, ids, codes and diameters of the known objects.
+        kinds: the objects' categories, in the library's order.
+        symmetries: the objects' declared symmetries, in the library's order.
+        training: free JSON values: recipe, data, commands, steps, metrics.
+
+    Raises:
+        InputError: kinds or symmetries that do not number as the library's objects.
+    """
+
+    name: str
+    library: ShapeLibrary
+    kinds: tuple[str, ...]
+    symmetries: tuple[Symmetries, ...]
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not len(self.kinds) == len(self.symmetries) == len(self.library):
+            raise InputError(
+                f"a checkpoint of {len(self.library)} objects needs as many kinds and symmetries, "
+                f"got {len(self.kinds)} and {len(self.symmetries)}."
+            )
+
+    def stored_objects(self) -> tuple[StoredObject, ...]:
+        """One readable entry per object."""
+        rows = zip(self.library.names, self.library.object_ids, self.kinds, self.symmetries, strict=True)
+        return tuple(
+            StoredObject(
+                id=object_id,
+                name=name,
+                kind=kind,
+                diameter_m=float(self.library.diameters_m[i]),
+                symmetries_discrete=tuple(tuple(np.ravel(T).tolist()) for T in symmetries.discrete),
+                symmetries_continuous=tuple(
+                    StoredAxis(tuple(np.ravel(axis).tolist()), tuple(np.ravel(offset).tolist()))
+                    for axis, offset in symmetries.continuous
+                ),
+            )
+            for i, (name, object_id, kind, symmetries) in enumerate(rows)
+        )
+
+    @classmethod
+    def of(cls, stored: StoredCheckpoint, codes: Float[Tensor, "k c"]) -> CheckpointInfo:
+        """The inverse of `stored_objects`, given the library's codes.
+
+        Raises:
+            InputError: another number of codes than of objects, or names that stand twice.
+        """
+        objects = stored.objects
+        if len(codes) != len(objects):
+            raise InputError(
+                f"the checkpoint names {len(objects)} objects but its library holds {len(codes)} codes."
+            )
+        library = ShapeLibrary(
+            names=tuple(entry.name for entry in objects),
+            object_ids=tuple(entry.id for entry in objects),
+            codes=codes,
+            diameters_m=torch.tensor([entry.diameter_m for entry in objects], dtype=torch.float32),
+        )
+        return cls(
+            name=stored.name,
+            library=library,
+            kinds=tuple(entry.kind for entry in objects),
+            symmetries=tuple(entry.symmetries for entry in objects),
+            training=stored.training,
+        )
+
 
 FORMAT_VERSION = 1
 JSON_NAME = "checkpoint.json"
-_KEYS = {"format_version", "name", "units", "network", "objects", "training", "files"}
-_FILE_KEYS = {"path", "sha256"}
 _HEAD_PARTS = ("shape_head", "pnc_head", "decoder")
 _FLOATS = {"float16": torch.float16, "float32": torch.float32}
 
@@ -67,23 +235,19 @@ def save_checkpoint(
             f"the library's codes have {info.library.codes.shape[1]} numbers, "
             f"the network's {network.config.code_dim}."
         )
-    part = folder.parent / f".{folder.name}.{os.getpid()}.part"
     try:
-        part.mkdir(parents=True)
-        try:
-            files = {
-                "heads": _write_heads(part, network, dtype),
-                "library": _write_tensors(part / "library.safetensors", {"codes": info.library.codes}),
-            }
+        with part_folder(folder) as part:
+            heads = _write_heads(part, network, dtype)
+            library = _write_tensors(part / "library.safetensors", {"codes": info.library.codes})
             packed = _pack(network.backbone.published_state(), backbone_dtype)
-            shared = backbone_file or part / "backbone.safetensors"
-            files["backbone"] = _write_backbone(shared, packed, network.backbone)
+            backbone = _write_backbone(
+                backbone_file or part / "backbone.safetensors", packed, network.backbone
+            )
             if backbone_file is not None:
-                files["backbone"]["path"] = Path(os.path.relpath(backbone_file, folder)).as_posix()
-            _write_document(part / JSON_NAME, network.config, info, files)
+                backbone = replace(backbone, path=Path(os.path.relpath(backbone_file, folder)).as_posix())
+            files = StoredFiles(heads=heads, library=library, backbone=backbone)
+            write_json(part / JSON_NAME, _stored(network.config, info, files).to_json())
             _publish(part, folder)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
         raise InputError(f"the checkpoint {folder} cannot be written: {error.strerror or error}.") from error
 
@@ -95,20 +259,18 @@ def load_checkpoint(folder: str | Path) -> tuple[CrispNetwork, CheckpointInfo]:
         InputError: a missing or changed file, an unknown format version or key, tensors that do not fit.
     """
     folder = Path(folder)
-    document = _read_document(folder)
+    if not (folder / JSON_NAME).is_file():
+        raise InputError(f"{folder} is not a checkpoint: it holds no {JSON_NAME}.")
+    stored = read_record(folder / JSON_NAME, StoredCheckpoint, version=FORMAT_VERSION, choices=HEAD_CHOICES)
+    heads, library, backbone = (
+        _checked_file(folder, name, getattr(stored.files, name)) for name in ("heads", "library", "backbone")
+    )
     with naming(str(folder / JSON_NAME)):
-        config = network_from_json(document["network"])
-    files = {
-        name: _checked_file(folder, name, document["files"]) for name in ("heads", "library", "backbone")
-    }
+        network = _build(stored.network, dequantise(_read_tensors(backbone)))
+    _load_heads(network, heads)
+    codes = _library_codes(library, stored.network.code_dim)
     with naming(str(folder / JSON_NAME)):
-        network = _build(config, dequantise(_read_tensors(files["backbone"])))
-    _load_heads(network, files["heads"])
-    codes = _library_codes(files["library"], config.code_dim)
-    with naming(str(folder / JSON_NAME)):
-        info = info_from_json(
-            document["objects"], codes, name=document["name"], training=document["training"]
-        )
+        info = CheckpointInfo.of(stored, codes)
     return network.eval(), info
 
 
@@ -118,7 +280,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _write_heads(folder: Path, network: CrispNetwork, storage: Storage) -> dict[str, str]:
+def _write_heads(folder: Path, network: CrispNetwork, storage: Storage) -> StoredFile:
     state = _head_state(network)
     decoder = {k: v for k, v in state.items() if k.startswith("decoder.")}
     others = {k: v for k, v in state.items() if k not in decoder}
@@ -130,10 +292,10 @@ def _head_state(network: CrispNetwork) -> dict[str, Tensor]:
     return {k: v for k, v in network.state_dict().items() if k.split(".")[0] in _HEAD_PARTS}
 
 
-def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, str]:
+def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> StoredFile:
     # Not save_file: its files are readable by their owner alone, whatever the umask says.
-    path.write_bytes(save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}))
-    return {"path": path.name, "sha256": sha256(path)}
+    write_whole(path, save({k: v.detach().cpu().contiguous() for k, v in tensors.items()}))
+    return StoredFile(path.name, sha256(path))
 
 
 def _pack(state: Mapping[str, Tensor], storage: Storage) -> dict[str, Tensor]:
@@ -142,34 +304,28 @@ def _pack(state: Mapping[str, Tensor], storage: Storage) -> dict[str, Tensor]:
     return {k: v.to(_FLOATS[storage]) for k, v in state.items()}
 
 
-def _write_backbone(path: Path, packed: Mapping[str, Tensor], backbone: Backbone) -> dict[str, str]:
+def _write_backbone(path: Path, packed: Mapping[str, Tensor], backbone: Backbone) -> StoredFile:
     """Write the file, or make sure that the one that is there holds the same weights."""
     if not path.exists():
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_tensors(part, packed)
-        part.replace(path)
-        return {"path": path.name, "sha256": sha256(path)}
+        return _write_tensors(path, packed)
     stored = dequantise(_read_tensors(path))
     own = backbone.published_state()
     if set(stored) != set(own) or not all(torch.equal(stored[k], own[k].cpu()) for k in own):
         raise InputError(f"the shared backbone {path} is not the backbone that this network was trained on.")
-    return {"path": path.name, "sha256": sha256(path)}
+    return StoredFile(path.name, sha256(path))
 
 
-def _write_document(
-    path: Path, config: NetworkConfig, info: CheckpointInfo, files: Mapping[str, Any]
-) -> None:
-    document = {
-        "format_version": FORMAT_VERSION,
-        "name": info.name,
-        "units": "m",
-        "network": config.to_json(),
-        "objects": info.objects_json(),
-        "training": dict(info.training),
-        "files": files,
-    }
-    path.write_text(json.dumps(document, indent=1) + "\n")
+def _stored(config: NetworkConfig, info: CheckpointInfo, files: StoredFiles) -> StoredCheckpoint:
+    return StoredCheckpoint(
+        format_version=FORMAT_VERSION,
+        name=info.name,
+        units="m",
+        network=config,
+        objects=info.stored_objects(),
+        training=info.training,
+        files=files,
+    )
 
 
 def _publish(part: Path, folder: Path) -> None:
@@ -184,28 +340,6 @@ def _publish(part: Path, folder: Path) -> None:
         (folder / "backbone.safetensors").unlink(missing_ok=True)
 
 
-def _read_document(folder: Path) -> dict[str, Any]:
-    path = folder / JSON_NAME
-    if not path.is_file():
-        raise InputError(f"{folder} is not a checkpoint: it holds no {JSON_NAME}.")
-    try:
-        document = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as JSON: {error}.") from error
-    version = document.get("format_version") if isinstance(document, dict) else None
-    if version != FORMAT_VERSION:
-        raise InputError(f"{path} has format version {version!r}, this software reads {FORMAT_VERSION}.")
-    exact_keys(document, _KEYS, path.name)
-    if document["units"] != "m":
-        raise InputError(f"{path} has units {document['units']!r}: a checkpoint's lengths must be in m.")
-    kinds = (("name", str, "a text"), ("objects", list, "a list"), ("training", dict, "an object"))
-    for key, kind, name in kinds:
-        if not isinstance(document[key], kind):
-            raise InputError(f"{key} in {path} must be {name}.")
-    exact_keys(document["files"], {"heads", "library", "backbone"}, f"files of {path.name}")
-    return document
-
-
 def _build(config: NetworkConfig, backbone_state: Mapping[str, Tensor]) -> CrispNetwork:
     try:
         backbone = Backbone.from_state(config.backbone, backbone_state, image_px=config.image_px)
@@ -218,17 +352,14 @@ def _build(config: NetworkConfig, backbone_state: Mapping[str, Tensor]) -> Crisp
         raise InputError(f"network describes what cannot be built ({reason}).") from error
 
 
-def _checked_file(folder: Path, name: str, files: Mapping[str, Any]) -> Path:
-    exact_keys(files[name], _FILE_KEYS, f"files.{name} of {JSON_NAME}")
-    if not isinstance(files[name]["path"], str):
-        raise InputError(f"files.{name}.path of {JSON_NAME} must be a text.")
-    relative = Path(files[name]["path"])
+def _checked_file(folder: Path, name: str, stored: StoredFile) -> Path:
+    relative = Path(stored.path)
     if relative.is_absolute():
         raise InputError(f"the checkpoint's {name} file must be given by a relative path, got {relative}.")
     path = folder / relative
     if not path.is_file():
         raise InputError(f"the checkpoint's {name} file {path} is missing.")
-    if sha256(path) != files[name]["sha256"]:
+    if sha256(path) != stored.sha256:
         raise InputError(
             f"the checkpoint's {name} file {path} was changed: its SHA-256 is not the recorded one."
         )
@@ -245,7 +376,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 def _load_heads(network: CrispNetwork, path: Path) -> None:
     stored = dequantise(_read_tensors(path))
     own = _head_state(network)
-    exact_keys(stored, set(own), path.name)
+    _exact_names(stored, set(own), path.name)
     for name, value in own.items():
         if stored[name].shape != value.shape:
             raise InputError(
@@ -257,9 +388,15 @@ def _load_heads(network: CrispNetwork, path: Path) -> None:
 
 def _library_codes(path: Path, code_dim: int) -> Tensor:
     tensors = _read_tensors(path)
-    exact_keys(tensors, {"codes"}, path.name)
+    _exact_names(tensors, {"codes"}, path.name)
     if tensors["codes"].ndim != 2 or tensors["codes"].shape[1] != code_dim:
         raise InputError(
             f"codes in {path.name} must be (K, {code_dim}), got {tuple(tensors['codes'].shape)}."
         )
     return tensors["codes"]
+
+
+def _exact_names(tensors: Mapping[str, Tensor], wanted: set[str], place: str) -> None:
+    for kind, names in (("unknown", set(tensors) - wanted), ("missing", wanted - set(tensors))):
+        if names:
+            raise InputError(f"{place} has {kind} tensors: the first is {min(names)!r}.")

@@ -1,18 +1,14 @@
-"""Configuration of a network (method, section 2). The two presets differ only in these values.
-
-Records are frozen, validated when constructed, and convert to and from plain JSON objects; unknown keys are
-errors.
-"""
+"""Configuration of a network (method, section 2). The two presets differ only in these values."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, TypeVar
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
+from crisp.documents import Choices, above_zero, at_least, at_most, build_record
 from crisp.errors import InputError
 
-Record = TypeVar("Record")
+LARGEST = 100_000  # far above every real size, and below what ends in memory errors
 
 
 @dataclass(frozen=True)
@@ -36,6 +32,7 @@ class BackboneConfig:
     taps: tuple[int, int, int, int] = (3, 6, 9, 12)
 
     def __post_init__(self) -> None:
+        _sizes(self, "width", "blocks", "attention_heads", "patch_px", "trained_px")
         if len(self.taps) != 4 or list(self.taps) != sorted(set(self.taps)) or self.taps[0] < 1:
             raise InputError(f"backbone taps must be four ascending block numbers from 1, got {self.taps}.")
         if self.taps[-1] > self.blocks:
@@ -64,6 +61,13 @@ class TokenHeadConfig:
     position_embedding: bool = True
     pnc_unit_m: float = 0.1
 
+    def __post_init__(self) -> None:
+        _sizes(self, "width", "pixels_per_token")
+        at_least(self, 0, "residual_layers", "dropout")
+        at_most(self, LARGEST, "residual_layers")
+        at_most(self, 1, "dropout")
+        above_zero(self, "pnc_unit_m")
+
 
 @dataclass(frozen=True)
 class DptHeadConfig:
@@ -80,6 +84,12 @@ class DptHeadConfig:
     tap_channels: tuple[int, int, int, int] = (48, 96, 192, 384)
     cnn_channels: tuple[int, int] = (128, 32)
     groups: int = 4
+
+    def __post_init__(self) -> None:
+        _sizes(self, "features", "groups")
+        for channels in (*self.tap_channels, *self.cnn_channels):
+            if not 1 <= channels <= LARGEST:
+                raise InputError(f"channels must be numbers from 1 to {LARGEST}, got {channels}.")
 
 
 @dataclass(frozen=True)
@@ -114,13 +124,11 @@ class NetworkConfig:
     cube_half_m: float = 0.2
 
     def __post_init__(self) -> None:
+        _sizes(self, "image_px", "pnc_px", "code_dim", "hidden", "film_layers", "shape_hidden")
+        above_zero(self, "cube_half_m")
         patch = self.backbone.patch_px
         if self.image_px < patch or self.image_px % patch:
             raise InputError(f"image_px must be a positive multiple of {patch}, got {self.image_px}.")
-        if self.pnc_px < 1 or self.cube_half_m <= 0:
-            raise InputError(
-                f"pnc_px and cube_half_m must be positive, got {self.pnc_px} and {self.cube_half_m}."
-            )
         if self.code_dim != 2 * self.hidden * self.film_layers:
             raise InputError(
                 f"code_dim must be 2 x hidden x film_layers = {2 * self.hidden * self.film_layers}, "
@@ -140,22 +148,21 @@ class NetworkConfig:
 
     def to_json(self) -> dict[str, Any]:
         """A plain JSON object; `head.kind` is "token" or "dpt"."""
-        kind = "token" if isinstance(self.head, TokenHeadConfig) else "dpt"
+        kind = next(name for name, head in HEADS.items() if isinstance(self.head, head))
         return {**asdict(self), "head": {"kind": kind, **asdict(self.head)}}
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> NetworkConfig:
+    def from_json(cls, values: Any) -> NetworkConfig:
         """The inverse of `to_json`; keys with a default may be left out.
 
         Raises:
-            InputError: an unknown or missing key, or contradicting values.
+            InputError: an unknown or missing key, a value of another type, or contradicting values.
         """
-        values = dict(values)
-        if "head" in values:
-            values["head"] = _read_head(values["head"])
-        if "backbone" in values:
-            values["backbone"] = _read_record(BackboneConfig, values["backbone"], "backbone")
-        return _read_record(cls, values, "network")
+        return build_record(cls, values, where="the network configuration", choices=HEAD_CHOICES)
+
+
+HEADS: dict[str, type] = {"token": TokenHeadConfig, "dpt": DptHeadConfig}
+HEAD_CHOICES: Choices = {TokenHeadConfig | DptHeadConfig: HEADS}
 
 
 def preset(name: Literal["small", "paper"] | str) -> NetworkConfig:
@@ -171,27 +178,6 @@ def preset(name: Literal["small", "paper"] | str) -> NetworkConfig:
     raise InputError(f"there is no network preset {name!r}: choose small or paper.")
 
 
-def _read_head(values: Any) -> TokenHeadConfig | DptHeadConfig:
-    if not isinstance(values, Mapping):
-        raise InputError("the network configuration's head must be an object.")
-    rest = dict(values)
-    kind = rest.pop("kind", None)
-    if kind == "token":
-        return _read_record(TokenHeadConfig, rest, "head")
-    if kind == "dpt":
-        return _read_record(DptHeadConfig, rest, "head")
-    raise InputError(f"the network configuration's head.kind must be token or dpt, got {kind!r}.")
-
-
-def _read_record(record: type[Record], values: Any, place: str) -> Record:
-    """Build one frozen record from a JSON object; lists become the tuples that records hold."""
-    if not isinstance(values, Mapping):
-        raise InputError(f"the network configuration's {place} must be an object.")
-    known = {f.name for f in fields(record)}  # type: ignore[arg-type]
-    unknown = sorted(set(values) - known)
-    if unknown:
-        raise InputError(f"unknown key {unknown[0]!r} in the {place} configuration.")
-    try:
-        return record(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-    except TypeError as error:
-        raise InputError(f"the {place} configuration is incomplete: {error}.") from error
+def _sizes(record: object, *keys: str) -> None:
+    at_least(record, 1, *keys)
+    at_most(record, LARGEST, *keys)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from crisp.output.sink import Sink
 
 SINKS = {
-    "json": "crisp.output.results:ResultsJson",
+    "json": "crisp.output.sink:ResultsJson",
     "report": "crisp.output.report.page:ReportSink",
     "bop-csv": "crisp.output.bop_csv:BopCsv",
     "table": "crisp.output.console:PoseTable",

@@ -16,8 +16,6 @@ PLY files are binary; vertices are in metres in the object frame.
 
 from __future__ import annotations
 
-import os
-import tempfile
 from dataclasses import dataclass
 from itertools import product
 from math import ceil, sqrt
@@ -33,6 +31,7 @@ from skimage.measure import marching_cubes
 from torch import Tensor
 
 from crisp.errors import InputError, ObjectFailure
+from crisp.files import write_whole
 from crisp.shape.sdf import SignedDistance
 from crisp.types import Mesh
 
@@ -278,15 +277,9 @@ def write_ply(mesh: Mesh, path: Path) -> None:
     content = trimesh.exchange.ply.export_ply(solid, encoding="binary", vertex_normal=False)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.stem, suffix=".tmp")
+        write_whole(path, content)
     except OSError as error:
-        raise InputError(f"cannot write to the folder {path.parent} ({error.strerror}).") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).replace(path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+        raise InputError(f"cannot write to the folder {path.parent} ({error.strerror or error}).") from error
 
 
 def read_ply(path: Path) -> Mesh:

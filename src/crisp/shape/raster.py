@@ -167,7 +167,7 @@ def rasterise(surfaces: Sequence[Posed], camera: Camera) -> Raster:
             place, corner = hit.pixel[seen], faces[hit.face[seen]]
             owner[place] = index
             normal[place] = (normals[corner] * hit.weights[seen, :, None]).sum(axis=1)
-    return _raster(owner, depth, normal, camera)
+    return _raster(owner, depth, normal, camera=camera)
 
 
 def depth_image(
@@ -185,7 +185,7 @@ def depth_image(
     return np.where(np.isfinite(depth), depth, 0.0).reshape(camera.height, camera.width)
 
 
-def _raster(owner: np.ndarray, depth: np.ndarray, normal: np.ndarray, camera: Camera) -> Raster:
+def _raster(owner: np.ndarray, depth: np.ndarray, normal: np.ndarray, *, camera: Camera) -> Raster:
     size = (camera.height, camera.width)
     length = np.linalg.norm(normal, axis=1, keepdims=True)
     normal = (normal / np.where(length > 0, length, 1.0)).reshape(*size, 3)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageFile
 
+from crisp.documents import read_json
 from crisp.errors import InputError, ObjectFailure, naming
 from crisp.geometry.camera import Camera
 from crisp.types import Detection, Frame
@@ -157,23 +157,6 @@ def read_detection(path: Path) -> Detection | ObjectFailure:
         return Detection(read_mask(path))
     except InputError as error:
         return ObjectFailure("mask_unreadable", str(error))
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        InputError: the file is missing, is not JSON, or holds something other than an object.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}.") from error
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
-        raise InputError(f"{path} is not JSON ({error}).") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path} must hold a JSON object in braces, not a {type(content).__name__}.")
-    return content
 
 
 def camera_entry(content: Mapping[str, Any], *, source: str) -> CameraEntry:

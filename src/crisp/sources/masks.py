@@ -10,8 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from crisp.data.dataset import Dataset, FrameKey
-from crisp.data.detections import DetectedMasks, DetectionsKind
+from crisp.data.dataset import Dataset, DetectedMasks, DetectionsKind, FrameKey
 from crisp.errors import InputError, ObjectFailure
 from crisp.types import Detection
 

@@ -14,8 +14,7 @@ from crisp.errors import InputError
 from crisp.geometry import pose
 from crisp.geometry.points import thinned
 from crisp.refine.problem import Observation, State, Truncated, object_points, objective
-from crisp.refine.search.candidates import RESOLUTION_M, cube_turns
-from crisp.refine.search.disambiguate import Disambiguation
+from crisp.refine.search.candidates import RESOLUTION_M, Disambiguation, cube_turns
 from crisp.shape.sdf import AnalyticBox, AnalyticEllipsoid
 
 BOX = AnalyticBox()

@@ -11,6 +11,7 @@ from turns import NOT_TURNED, turned
 
 from crisp.errors import InputError
 from crisp.geometry import pose
+from crisp.recipes import load_correction
 from crisp.refine.corrector import Corrector
 from crisp.refine.free_space import DepthMap, SceneEvidence
 from crisp.refine.pose_step import PoseStepResult, Se3Step
@@ -24,7 +25,6 @@ from crisp.refine.problem import (
     object_points,
     objective,
 )
-from crisp.refine.recipes import load_correction
 from crisp.refine.search.known import RENAMED, KnownSearch
 from crisp.shape.sdf import AnalyticBox, AnalyticEllipsoid, SignedDistance
 from crisp.shape.surface import surface_points

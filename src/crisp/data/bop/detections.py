@@ -6,7 +6,6 @@ Formats: https://bop.felk.cvut.cz/challenges and, for the masks, COCO's run-leng
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from pycocotools import mask as coco_mask
 
-from crisp.data.dataset import Dataset, FrameKey
-from crisp.data.detections import Detected, DetectedMasks, DetectionsKind
+from crisp.data.dataset import Dataset, Detected, DetectedMasks, DetectionsKind, FrameKey
+from crisp.documents import parse_json
 from crisp.errors import InputError, ObjectFailure
 from crisp.sources.frames import numbers
 from crisp.types import Detection
@@ -207,7 +206,7 @@ class BopDetectedMasks(DetectedMasks):
 
 
 def _recognises(dataset: Dataset, path: Path) -> bool:
-    from crisp.data.bop.reader import BopDataset  # which reads BOP's targets by this file
+    from crisp.data.bop.reader import BopDataset
 
     return isinstance(dataset, BopDataset)
 
@@ -225,12 +224,7 @@ def _target(entry: dict[str, Any], source: str) -> Target:
 
 
 def _entries(path: Path) -> list[dict[str, Any]]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not JSON ({error}).") from error
+    content = parse_json(path)
     if not isinstance(content, list) or not all(isinstance(entry, dict) for entry in content):
         raise InputError(f"{path} must hold a JSON list of objects, as the BOP challenge writes it.")
     return content

@@ -265,9 +265,11 @@ class _Scene:
                 f"{self.infos_path} must list {len(labels)} objects for image {im_id}, as scene_gt.json "
                 "does: one of the two is stale."
             )
-        return tuple(self._instance(im_id, index, label, infos[index]) for index, label in enumerate(labels))
+        return tuple(
+            self._instance(im_id, index, label, info=infos[index]) for index, label in enumerate(labels)
+        )
 
-    def _instance(self, im_id: int, index: int, label: Any, info: Any) -> Instance:
+    def _instance(self, im_id: int, index: int, label: Any, *, info: Any) -> Instance:
         source = f"{self.labels_path} (image {im_id}, object {index})"
         if not isinstance(label, dict) or not {"obj_id", "cam_R_m2c", "cam_t_m2c"} <= label.keys():
             raise InputError(f"{source} must have obj_id, cam_R_m2c and cam_t_m2c.")

@@ -7,7 +7,6 @@ run that was broken off is continued by writing the scenes for which `has_scene`
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from PIL import Image
 from scipy.spatial import KDTree
 
 from crisp.errors import InputError
-from crisp.files import write_whole
+from crisp.files import part_folder, write_whole
 from crisp.geometry.camera import Camera
 from crisp.geometry.points import diameter
 from crisp.types import ObjectModel, Symmetries, TexturedMesh
@@ -124,25 +123,23 @@ class BopWriter:
         target = self._scene_folder(scene_id)
         if target.exists():
             raise InputError(f"{target} is there already: delete it or choose another folder.")
-        partial = target.with_name(f".{target.name}.partial")
-        if partial.exists():  # left by a run that was broken off
-            shutil.rmtree(partial)
-        for name in ("rgb", "depth", "mask", "mask_visib"):
-            (partial / name).mkdir(parents=True)
-        cameras: dict[str, Any] = {}
-        labels: dict[str, Any] = {}
-        infos: dict[str, Any] = {}
-        for frame in frames:
-            key = str(frame.im_id)
-            if key in cameras:
-                raise InputError(f"scene {scene_id}: two frames have the id {key}; ids must differ.")
-            self._write_images(partial, frame)
-            cameras[key] = self._camera(frame)
-            labels[key] = [_label(instance) for instance in frame.instances]
-            infos[key] = [_label_info(instance, frame.depth_m > 0) for instance in frame.instances]
-        for name, content in (("camera", cameras), ("gt", labels), ("gt_info", infos)):
-            (partial / f"scene_{name}.json").write_bytes(_json_lines(content))
-        partial.replace(target)
+        with part_folder(target) as part:
+            for name in ("rgb", "depth", "mask", "mask_visib"):
+                (part / name).mkdir()
+            cameras: dict[str, Any] = {}
+            labels: dict[str, Any] = {}
+            infos: dict[str, Any] = {}
+            for frame in frames:
+                key = str(frame.im_id)
+                if key in cameras:
+                    raise InputError(f"scene {scene_id}: two frames have the id {key}; ids must differ.")
+                self._write_images(part, frame)
+                cameras[key] = self._camera(frame)
+                labels[key] = [_label(instance) for instance in frame.instances]
+                infos[key] = [_label_info(instance, frame.depth_m > 0) for instance in frame.instances]
+            for name, content in (("camera", cameras), ("gt", labels), ("gt_info", infos)):
+                (part / f"scene_{name}.json").write_bytes(_json_lines(content))
+            part.replace(target)
 
     def _camera(self, frame: BopFrame) -> dict[str, Any]:
         entry = {"cam_K": frame.camera.K.ravel().tolist(), "depth_scale": self.depth_scale}

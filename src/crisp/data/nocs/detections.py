@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from crisp.data.dataset import Dataset, FrameKey, files_digest
-from crisp.data.detections import Detected, DetectedMasks, DetectionsKind
+from crisp.data.dataset import Dataset, Detected, DetectedMasks, DetectionsKind, FrameKey, files_digest
 from crisp.data.nocs.files import CATEGORIES, is_real
 from crisp.data.nocs.reader import NocsDataset
 from crisp.data.plain_pickle import read_plain_pickle

@@ -32,7 +32,7 @@ def _handle_hidden(key: FrameKey, instance: Instance) -> bool:
 def _check(split: str, size: Size) -> None:
     if split not in SPLITS:
         raise InputError(f"with layout nocs the split must be {', '.join(SPLITS)}, got {split!r}.")
-    camera_of(cast("Split", split), size)
+    camera_of(split, size)
 
 
 LAYOUT = Layout(

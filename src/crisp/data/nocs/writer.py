@@ -5,7 +5,6 @@ A model keeps its shape, not its frame: its box is centred, its diagonal becomes
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +28,7 @@ from crisp.data.nocs.reader import FRAME_FOLDERS, FULL_DEPTH_FOLDERS, TRUTH_FOLD
 from crisp.data.plain_pickle import write_plain_pickle
 from crisp.data.spe3r.reader import render_depth
 from crisp.errors import InputError
-from crisp.files import write_whole
+from crisp.files import part_folder, write_whole
 from crisp.sources.frames import MM_PER_M
 from crisp.types import Mesh, ObjectModel
 
@@ -124,12 +123,10 @@ class NocsWriter:
         target = self._scene_folder(scene_id)
         if target.exists():
             raise InputError(f"{target} is there already: delete it or choose another folder.")
-        partial = target.with_name(f".{target.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        for frame in frames:
-            self._write_frame(partial, target.name, frame)
-        partial.replace(target)
+        with part_folder(target) as part:
+            for frame in frames:
+                self._write_frame(part, target.name, frame)
+            part.replace(target)
 
     def _scene_folder(self, scene_id: int) -> Path:
         name = f"scene_{scene_id + 1}" if is_real(self.split) else f"{scene_id:05d}"

@@ -11,9 +11,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
-import os
-import tempfile
 import zipfile
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,11 +23,13 @@ from scipy.spatial.transform import Rotation
 
 from crisp.data.dataset import Dataset, FrameKey, Instance, KnownObject, Listed, files_digest, list_scenes
 from crisp.data.mesh_files import read_surface
+from crisp.documents import parse_json, read_json
 from crisp.errors import InputError, ObjectFailure, naming
+from crisp.files import whole_file
 from crisp.geometry.camera import Camera
 from crisp.geometry.points import diameter
 from crisp.shape.raster import Posed, bare, rasterise
-from crisp.sources.frames import numbers, read_colour, read_json, read_mask
+from crisp.sources.frames import numbers, read_colour, read_mask
 from crisp.types import Detection, Frame, Mesh, Symmetries
 
 
@@ -88,15 +87,10 @@ def _read(path: Path, shape: tuple[int, int]) -> Float[np.ndarray, "h w"] | None
 def _write(path: Path, depth_m: Float[np.ndarray, "h w"]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".partial")
+        with whole_file(path) as file:
+            np.savez_compressed(file, depth_m=depth_m)
     except OSError:
         return  # a data set may lie where it can only be read
-    try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez_compressed(file, depth_m=depth_m)
-        Path(temporary).replace(path)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
 
 
 SPLITS = ("train", "validation", "test")
@@ -280,12 +274,7 @@ def read_labels(path: Path) -> dict[int, _Label]:
     Raises:
         InputError: the file is missing, or an entry has no name, no unit quaternion or no position.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}.") from error
-    except ValueError as error:
-        raise InputError(f"{path} is not JSON ({error}).") from error
+    content = parse_json(path)
     if not isinstance(content, list):
         raise InputError(f"{path} must hold a JSON list, one entry for each image.")
     return dict(_parsed(entry, f"label {i} in {path}") for i, entry in enumerate(content))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -18,7 +17,7 @@ from scipy.spatial.transform import Rotation
 from crisp.data.bop.writer import BopFrame, write_png
 from crisp.data.mesh_files import obj_text
 from crisp.errors import InputError
-from crisp.files import write_whole
+from crisp.files import part_folder, write_whole
 from crisp.geometry.camera import Camera
 from crisp.types import Mesh, ObjectModel
 
@@ -77,15 +76,14 @@ class Spe3rWriter:
             raise InputError(f"the satellite {model.name} is not among those of {self.root / 'splits.csv'}.")
         if target.exists():
             raise InputError(f"{target} is there already: delete it or choose another folder.")
-        partial = target.with_name(f".{target.name}.partial")
-        shutil.rmtree(partial, ignore_errors=True)
-        for name in ("images", "masks", "models"):
-            (partial / name).mkdir(parents=True)
         mesh, centre, size_m = unit_model(model.mesh)
-        write_whole(partial / "models" / "model_normalized.obj", obj_text(mesh, name=model.name))
-        labels = [_write_frame(partial, frame, centre=centre, size_m=size_m) for frame in frames]
-        write_whole(partial / "labels.json", (json.dumps(labels, indent=1) + "\n").encode())
-        partial.replace(target)
+        with part_folder(target) as part:
+            for name in ("images", "masks", "models"):
+                (part / name).mkdir()
+            write_whole(part / "models" / "model_normalized.obj", obj_text(mesh, name=model.name))
+            labels = [_write_frame(part, frame, centre=centre, size_m=size_m) for frame in frames]
+            write_whole(part / "labels.json", json.dumps(labels, indent=1) + "\n")
+            part.replace(target)
 
 
 def unit_model(mesh: Mesh) -> tuple[Mesh, np.ndarray, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from crisp.errors import InputError
 
@@ -22,11 +22,6 @@ METRICS = {
     "bop": "crisp.evaluate.metrics.bop:Bop",
 }
 """Each metric's class; it is called without arguments. Their order is that of tables and columns."""
-
-if TYPE_CHECKING:
-    ProtocolName = str
-else:
-    ProtocolName = Literal[tuple(METRICS)]  # what the command line offers
 
 DEFAULT: tuple[str, ...] = ("add-s", "chamfer-mm")
 """What we trust, and what a run is judged by unless something else is asked for."""

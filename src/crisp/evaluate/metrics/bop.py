@@ -292,7 +292,9 @@ def _vsd_errors(
     for case in said:
         assert case.T is not None
         ours = view.distance_m(truth, case.T)
-        rows.append([_within(ours, theirs, view.measured_m, truth.model.diameter_m) for theirs in labels])
+        rows.append(
+            [_within(ours, theirs, view.measured_m, diameter_m=truth.model.diameter_m) for theirs in labels]
+        )
     return np.array(rows)
 
 
@@ -300,6 +302,7 @@ def _within(
     ours: Float[np.ndarray, "h w"],
     theirs: Float[np.ndarray, "h w"],
     measured: Float[np.ndarray, "h w"],
+    *,
     diameter_m: float,
 ) -> Float[np.ndarray, " k"]:
     """VSD, only where one of the two models is: all else counts nothing."""

@@ -9,15 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from crisp.evaluate.cases import Case, TrueModel, sample_estimate
-from crisp.evaluate.metrics.metric import (
-    MM_PER_M,
-    Figure,
-    ObjectMetric,
-    Scored,
-    mean,
-    mean_of_finite,
-    median,
-)
+from crisp.evaluate.metrics.metric import MM_PER_M, Figure, ObjectMetric, Scored, mean, mean_of_finite, median
 from crisp.evaluate.metrics.shape import CHAMFER_POINTS, ESTIMATE_STREAM, compare
 from crisp.types import Mesh
 

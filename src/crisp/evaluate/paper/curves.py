@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from crisp.errors import InputError, needing
 from crisp.evaluate.metrics.statistics import auc, recall_curve
 from crisp.evaluate.paper.tables import ScoreFile
+from crisp.files import whole_file
 
 STEPS = 501
 DPI = 150
@@ -84,12 +84,7 @@ def save_whole(picture: object, path: Path) -> None:
         raise InputError(f"a figure is written as PNG: {path} must end in .png.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".png", delete=False) as file:
-            temporary = Path(file.name)
+        with whole_file(path) as file:
+            picture.savefig(file, format="png", dpi=DPI, metadata={"Software": None})
     except OSError as error:
         raise InputError(f"cannot write to {path} ({error.strerror}).") from error
-    try:
-        picture.savefig(temporary, dpi=DPI, metadata={"Software": None})
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

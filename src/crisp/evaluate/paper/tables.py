@@ -1,7 +1,4 @@
-"""Reads score files again, for tables and curves.
-
-Tables 8 to 14 of the paper: the published rows as printed, with rows of ours beside them.
-"""
+"""Tables 8 to 14 of the paper: the published rows as printed, with rows of ours beside them."""
 
 from __future__ import annotations
 

@@ -138,11 +138,13 @@ def _course(labels: Sequence[Line], place: Int[np.ndarray, " n"], add_s_m: Error
     figure, axes = _axes(2 if add_s_m is None else 3)
     certified = np.array([bool(line.get("certified")) for line in labels], dtype=float)
     residual = np.array([_number(line.get("own_residual_m")) for line in labels]) * MM_PER_M
-    _curve(axes[0], place, certified, "certified share", np.mean)
-    _curve(axes[1], place, residual, "median residual, mm", np.median)
+    _curve(axes[0], place, certified, label="certified share", statistic=np.mean)
+    _curve(axes[1], place, residual, label="median residual, mm", statistic=np.median)
     if add_s_m is not None:
         for name, values in add_s_m.items():
-            _curve(axes[2], place, MM_PER_M * values, "median ADD-S, mm", np.median, name=name)
+            _curve(
+                axes[2], place, MM_PER_M * values, label="median ADD-S, mm", statistic=np.median, name=name
+            )
         axes[2].legend(fontsize=8)
     for item in axes:
         item.set_xlabel("frames")
@@ -169,7 +171,7 @@ def _plotted(figure: Any) -> str:
 
 
 def _curve(
-    axes: Any, place: np.ndarray, values: np.ndarray, label: str, statistic: Any, *, name: str | None = None
+    axes: Any, place: np.ndarray, values: np.ndarray, *, label: str, statistic: Any, name: str | None = None
 ) -> None:
     ends, found = running(place, values, statistic)
     style = ".-" if len(ends) < WINDOW else "-"

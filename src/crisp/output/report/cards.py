@@ -63,7 +63,7 @@ class Shown:
 
     @classmethod
     def of(
-        cls, number: int, result: Result, truth: ObjectTruth | None, comparison: Comparison | None
+        cls, number: int, result: Result, truth: ObjectTruth | None, *, comparison: Comparison | None
     ) -> Shown:
         start = None if comparison is None else comparison.start
         return cls(

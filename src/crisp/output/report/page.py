@@ -100,7 +100,10 @@ def write_report(
             raise InputError(f"there are {len(given)} {name} for {len(results)} results: give one for each.")
     nothing = (None,) * len(results)
     rows = zip(results, tuple(truths) or nothing, tuple(comparisons) or nothing, strict=True)
-    shown = [Shown.of(number, *row) for number, row in enumerate(rows)]
+    shown = [
+        Shown.of(number, result, truth, comparison=comparison)
+        for number, (result, truth, comparison) in enumerate(rows)
+    ]
     return write_page(
         path,
         "frame.html",

@@ -27,8 +27,7 @@ from crisp.geometry.points import thinned
 from crisp.refine.free_space import DepthMap, SceneEvidence, grown, outside_mask
 from crisp.refine.pose_step import PoseStep, Se3Step, solvable
 from crisp.refine.problem import Kernel, Observation, ShapeBasis, State, Truncated
-from crisp.refine.search.candidates import TURNS, behind_points, cube_turns, improved
-from crisp.refine.search.disambiguate import Disambiguation
+from crisp.refine.search.candidates import TURNS, Disambiguation, behind_points, cube_turns, improved
 from crisp.shape.library import code_distances
 from crisp.shape.sdf import SignedDistance
 from crisp.shape.surface import SurfacePoints

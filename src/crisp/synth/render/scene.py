@@ -239,6 +239,7 @@ def _finished(
     texture: UInt8[np.ndarray, "h w 3"],
     roughness: float,
     finish: Finish,
+    *,
     repeats: tuple[float, float] = (1.0, 1.0),
 ) -> tuple[str, dict[str, Any]]:
     """The Mitsuba plugin for a shape's material, or for its light if "glowing": key and dictionary."""
@@ -262,7 +263,7 @@ def _finished(
 def panel_shape(panel: Panel, finish: Finish) -> Any:
     mi = mitsuba()
     scale = np.diag([*panel.half_size_m, 1.0, 1.0])
-    kind, entry = _finished(panel.texture, panel.roughness, finish, panel.repeats)
+    kind, entry = _finished(panel.texture, panel.roughness, finish, repeats=panel.repeats)
     to_world = mi.ScalarTransform4f(panel.T_world_panel @ scale)
     return mi.load_dict({"type": "rectangle", "to_world": to_world, kind: entry})
 

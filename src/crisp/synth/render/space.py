@@ -34,7 +34,7 @@ def space_pictures(model: ObjectModel, *, views: int, camera: Camera, seed: int)
     centre, reach = _sphere(model)
     scene = TableScene((Placed(model, np.eye(4)),), (), _sky(earth, rng))
     for _ in range(views):
-        view = _view(camera, centre, reach, rng)
+        view = _view(camera, centre, reach, rng=rng)
         geometry = scene.geometry(view)
         light = _light(view, earth, rng)
         radiance = scene.direct(view, light, geometry, seed=int(rng.integers(2**31)))
@@ -56,7 +56,7 @@ def _direction(rng: np.random.Generator) -> Float[np.ndarray, " 3"]:
     return values / np.linalg.norm(values)
 
 
-def _view(camera: Camera, centre: Float[np.ndarray, " 3"], reach: float, rng: np.random.Generator) -> View:
+def _view(camera: Camera, centre: Float[np.ndarray, " 3"], reach: float, *, rng: np.random.Generator) -> View:
     """A random attitude, at a distance where the bounding sphere fills a random share of the image."""
     half_px = min(camera.width, camera.height) / 2
     sine = rng.uniform(*FILL) * half_px / np.hypot(half_px, camera.K[0, 0])

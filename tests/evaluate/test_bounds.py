@@ -8,8 +8,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from crisp.certify.bounds import Bounds, Evidence, Point, choose, curve, point
 from crisp.errors import InputError
+from crisp.evaluate.bounds import Bounds, Evidence, Point, choose, curve, point
 
 INF = np.inf
 
