@@ -13,6 +13,7 @@ import pytest
 from fake_stages import FRAME
 from toy_solvers import NearestKnown, SlideStep, StartAtPoints
 
+from crisp.documents import by_name
 from crisp.errors import InputError
 from crisp.model import Model
 from crisp.output.sink import described
@@ -34,7 +35,7 @@ SOLVERS = [("pose_step", "SlideStep"), ("shape_step", "NearestKnown"), ("search"
 @pytest.fixture
 def register(monkeypatch: pytest.MonkeyPatch):
     """What a new solver's line in `recipes.KINDS` does."""
-    return lambda protocol, kind: monkeypatch.setitem(KINDS, protocol, (*KINDS[protocol], kind))
+    return lambda protocol, kind: monkeypatch.setitem(KINDS, protocol, {**KINDS[protocol], **by_name(kind)})
 
 
 def run(model: Model, path: Path, recipe: str) -> Result:
@@ -88,4 +89,14 @@ def test_a_search_must_say_its_kind(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text(POSE_STEP + "[corrector.search]\nshapes = 3\n")
     with pytest.raises(InputError, match="KnownSearch"):
+        load_correction(str(path))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("favour = 0.9", "registered_prior"), ("points = 150", "fine_points")]
+)
+def test_an_old_key_of_the_search_is_refused_with_its_new_name(tmp_path: Path, old: str, new: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(POSE_STEP + f'[corrector.search]\nkind = "KnownSearch"\n{old}\n')
+    with pytest.raises(InputError, match=new):
         load_correction(str(path))
