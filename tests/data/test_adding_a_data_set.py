@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
 
 from crisp.data import layouts
 from crisp.data.layouts import layout_of, open_dataset, splits_of
+from crisp.data.mesh_files import read_models
 from crisp.errors import InputError
 from crisp.evaluate.options import PredictOptions, ScoreOptions
 from crisp.evaluate.predict import predict
@@ -123,3 +125,26 @@ def test_nothing_is_rendered_into_it_by_somebody_elses_writer(root: Path) -> Non
         SynthesisConfig(layout="arrays")
     with pytest.raises(InputError):
         SynthesisConfig(layout="unheard-of")
+
+
+def test_it_may_bring_its_own_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from crisp.synth.synthesise import synthesise
+
+    (tmp_path / "crates_layout.py").write_text(
+        "from dataclasses import replace\n"
+        "from crisp.data.bop.layout import LAYOUT as BOP\n"
+        "from crisp.data.bop.writer import BopWriter\n"
+        "from crisp.data.layout import Writing\n"
+        "writing = Writing(lambda root, split, models: BopWriter(root / 'crates', split))\n"
+        "LAYOUT = replace(BOP, name='crates', writing=writing)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(layouts.LAYOUTS, "crates", "crates_layout")
+    (tmp_path / "meshes").mkdir()
+    trimesh.creation.box((0.1, 0.08, 0.06)).export(tmp_path / "meshes" / "crate.ply")
+    config = SynthesisConfig(
+        layout="crates", scenes=1, views_per_scene=1, width=64, height=48, objects_per_scene=(1, 1)
+    )
+    models = read_models(tmp_path / "meshes")
+    synthesise(models, out=tmp_path / "rendered", config=config, workers=1, progress=False)
+    assert len(open_dataset(tmp_path / "rendered" / "crates", "train").keys) == 1

@@ -45,10 +45,10 @@ DETECTIONS = DetectionsKind(
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bop_root: Path) -> Path:
-    """Label images of one frame, with its two masks; their form is registered before the others."""
+    """Label images of one frame, with its two masks; their form is registered after the others."""
     (tmp_path / "label_images.py").write_text(FILE)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(masks, "KINDS", {"label-images": "label_images", **masks.KINDS})
+    monkeypatch.setitem(masks.KINDS, "label-images", "label_images")
     dataset = BopDataset(bop_root, "train")
     key = dataset.keys[0]
     numbers = sum((i + 1) * dataset.mask(key, i).astype(int) for i in range(2))

@@ -14,7 +14,8 @@ from crisp.data.dataset import Dataset, DetectedMasks, DetectionsKind, FrameKey
 from crisp.errors import InputError, ObjectFailure
 from crisp.types import Detection
 
-# Asked in this order; each module has its `DETECTIONS`, imported when it is needed.
+# Asked from the last to the first, as the first two take any path for their sets; each module has its
+# `DETECTIONS`, imported when it is needed.
 KINDS = {
     "bop": "crisp.data.bop.detections",
     "mask-rcnn": "crisp.data.nocs.detections",
@@ -44,7 +45,7 @@ class MasksBeside:
 
 
 def open_detections(dataset: Dataset, path: str | Path, *, min_score: float = 0.0) -> DetectedMasks:
-    """A detector's masks, in the first form that recognises them.
+    """A detector's masks, in the last registered form that recognises them.
 
     Args:
         path: for a BOP set a detections JSON with RLE masks, for NOCS a folder of Mask R-CNN pickles.
@@ -55,7 +56,7 @@ def open_detections(dataset: Dataset, path: str | Path, *, min_score: float = 0.
     """
     path = Path(path)
     kinds: list[DetectionsKind] = [import_module(place).DETECTIONS for place in KINDS.values()]
-    for kind in kinds:
+    for kind in reversed(kinds):
         if kind.recognises(dataset, path):
             return kind.reader(dataset, path, min_score)
     forms = " or ".join(kind.looks_like for kind in kinds)
