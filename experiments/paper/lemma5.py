@@ -30,7 +30,7 @@ from torch import Tensor
 from crisp.geometry import pose
 from crisp.geometry.align import GRADIENT_EPS, weighted_procrustes
 from crisp.model import load_model
-from crisp.refine.pose_step import Look, Posing
+from crisp.refine.pose_step import Evaluation, Posing
 from crisp.refine.problem import Observation, Squares, State, object_points, objective
 from crisp.shape.sdf import SignedDistance
 from experiments.paper.single_view import (
@@ -139,7 +139,7 @@ def registered(z: Tensor, observation: Observation, *, gradient_eps: float = UND
 def slope_cosine(problem: Problem, z: Tensor, T: Tensor) -> float:
     """|J' r| / (|J| |r|) of (5) at object points z = T^-1 x."""
     posing = Posing(problem.field, problem.observation, problem.code)
-    seen = Look.at(posing, T, Squares())
+    seen = Evaluation.at(posing, T, Squares())
     assert torch.allclose(seen.z, z, atol=1e-12, rtol=0), "these points are not feasible for (5)"
     line = seen.linearised(Squares())
     lever = torch.cat([torch.ones(1, 3), line.lever2_m2.sqrt()[:, None].expand(-1, 3)], dim=-1).to(z)

@@ -37,7 +37,7 @@ def begin(
 ) -> Callable[..., dict[str, Any]]:
     """Begin a run in one and the same folder, up to the training; returns its record."""
 
-    def reached(*_: object) -> None:
+    def reached(*_: object, **__: object) -> None:
         raise ReachedTrainingError
 
     monkeypatch.setattr(train_module, "_train_staged", reached)

@@ -217,7 +217,7 @@ def test_objects_take_turns_and_no_table_has_one_twice() -> None:
         ({"elevation_deg": (15.0, 90.0)}, "below 90"),
         ({"seed": -1}, "must not be negative"),
         ({"first_scene": -1}, "first_scene must not be negative"),
-        ({"first_scene": 1, "layout": "spe3r"}, "a satellite in space"),
+        ({"first_scene": 1, "layout": "spe3r"}, "first_scene"),
         ({"any_pose_share": 1.5}, "any_pose_share must be a share"),
         ({"usual_pose_share": -0.1}, "usual_pose_share must be a share"),
     ],
