@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from crisp.data.mesh_files import INFO_NAME, SUFFIXES, read_model
+from crisp.documents import read_json
 from crisp.errors import InputError
 from crisp.files import write_whole
-from crisp.sources.frames import read_json
 
 OBJECTS = 21
 TOLERANCE_MM = 2.0

@@ -24,7 +24,7 @@ from crisp.cli.demo_scene import demo_scene
 from crisp.errors import Status
 from crisp.learn import recipe
 from crisp.output.sink import object_entry
-from crisp.recipes import correction_names
+from crisp.shipped import recipe_names
 from crisp.synth.render.arrangement import Viewpoints
 from crisp.types import Certificate, CorrectionSummary, Result
 
@@ -291,7 +291,7 @@ def test_every_field_of_corrections_and_certificates_is_documented(part: str) ->
 def test_every_setting_of_the_corrector_is_named() -> None:
     text = (ROOT / "docs" / "conventions.md").read_text(encoding="utf-8")
     sentence = text[text.index("`--correct NAME`") :].split("\n\n")[0]
-    assert {*correction_names(), "none"} <= set(re.findall(r"`([\w-]+)`", sentence))
+    assert {*recipe_names("correct"), "none"} <= set(re.findall(r"`([\w-]+)`", sentence))
 
 
 def test_every_key_of_a_recipe_is_documented() -> None:

@@ -10,9 +10,9 @@ import numpy as np
 
 from crisp.adapt.run import audit_path
 from crisp.adapt.snapshot import read_audit
+from crisp.documents import read_json
 from crisp.evaluate.metrics.statistics import auc, bootstrap_interval
 from crisp.evaluate.paper.tables import ScoreFile, read_scores
-from crisp.sources.frames import read_json
 from experiments.support.evidence import Claim
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ import numpy as np
 
 from crisp.data.bop.reader import BopDataset, FrameKey
 from crisp.data.dataset import Instance
+from crisp.documents import read_json
 from crisp.errors import InputError
 from crisp.evaluate.metrics.metric import ObjectScore
 from crisp.evaluate.options import PredictOptions, ScoreOptions
@@ -27,7 +28,6 @@ from crisp.evaluate.predict import predict
 from crisp.evaluate.score import score
 from crisp.model import Model
 from crisp.output.sink import described
-from crisp.sources.frames import read_json
 from experiments.layouts.real_frames import VARIABLE
 
 REAL_SPLITS = ("train_real", "test")

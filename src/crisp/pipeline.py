@@ -23,7 +23,7 @@ Stage = Callable[[Objects], Objects]
 
 @dataclass(frozen=True)
 class Stages:
-    """The parts that `process` is made of, in order; each sees all objects of a frame that are still alive.
+    """The parts that `process` is made of; each sees all objects of a frame that are still alive.
 
     Args:
         cut: gives crops, or says why there is none.

@@ -61,7 +61,7 @@ def standard_stages(
     """The stages of a network.
 
     Args:
-        shapes: the known shapes, for corrector and certificate; None only where neither is asked for.
+        shapes: the known shapes, for the corrector; None only where none is asked for.
         library: the known objects' names; without it, objects are not named.
     """
     decoder = network.decoder
@@ -170,7 +170,7 @@ def _depth_of(frame: Frame) -> DepthMap:
     return DepthMap(torch.from_numpy(frame.depth_m), frame.camera)
 
 
-def _evidence(objects: Objects, shapes: ActiveShapes) -> SceneEvidence:
+def _scene(objects: Objects, shapes: ActiveShapes) -> SceneEvidence:
     masks = torch.stack([torch.from_numpy(detection.mask) for detection in objects.detections])
     return SceneEvidence(_depth_of(objects.frame), masks, shapes.surfaces)
 
@@ -196,7 +196,7 @@ def correct_all(
     basis = shapes.basis(decoder, aligned.network_code)
     pool = pool_of(objects, basis)
     found = settings.corrector(
-        decoder, aligned.observation, start, basis=basis, pool=pool, scene=_evidence(objects, shapes)
+        decoder, aligned.observation, start, basis=basis, pool=pool, scene=_scene(objects, shapes)
     )
     points, valid = with_pool(found.state.pnc, aligned.observation.valid, pool)
     unique = _uniqueness(decoder, found, (points, valid), basis=basis)

@@ -1,9 +1,8 @@
 """The records that flow from a frame to a result. Frozen, shaped, and validated at birth.
 
 Lengths are metres, images are RGB, masks are boolean, transforms are 4x4 and named by their frames
-(`T_camera_object` takes object points to the camera).
-
-What is known of an object beforehand: its mesh, its looks, its symmetries. Metres, object frame.
+(`T_camera_object` takes object points to the camera). What is known of an object beforehand (`ObjectModel`:
+its mesh, its looks, its symmetries) is in the object's frame.
 """
 
 from __future__ import annotations

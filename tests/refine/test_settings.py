@@ -14,12 +14,13 @@ from crisp.documents import build_record
 from crisp.errors import InputError
 from crisp.model import Model
 from crisp.output.sink import described
-from crisp.recipes import KINDS, CorrectionSettings, correction_names, load_correction
+from crisp.recipes import KINDS, CorrectionSettings, load_correction
 from crisp.refine.corrector import Corrector
 from crisp.refine.pose_step import Se3Step
 from crisp.refine.problem import SoftL1, Squares
 from crisp.refine.shape_step import ActiveShape, HullDescent
 from crisp.refine.z_step import ZGradientStep
+from crisp.shipped import recipe_names
 
 PAIR = '[corrector]\n[corrector.pose_step]\nkind = "Se3Step"\n'
 PUBLISHED = [f"{dataset}-{way}" for dataset in ("ycbv", "spe3r", "nocs") for way in ("bcd", "lsq")]
@@ -46,7 +47,7 @@ def test_ours_with_the_published_shape_step() -> None:
 
 
 def test_what_ships_is_what_is_named() -> None:
-    assert correction_names() == sorted(["default", "bcd", "search", *PUBLISHED])
+    assert recipe_names("correct") == sorted(["default", "bcd", "search", *PUBLISHED])
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -66,7 +67,7 @@ def test_published_settings(name: str) -> None:
     assert certificate == (None if dataset == "nocs" else published(dataset))
 
 
-@pytest.mark.parametrize("name", correction_names())
+@pytest.mark.parametrize("name", recipe_names("correct"))
 def test_what_is_written_down_with_results_builds_the_same_corrector_again(name: str) -> None:
     corrector, certificate = load_correction(name)
     assert rebuilt(CorrectionSettings(corrector, certificate)) == CorrectionSettings(corrector, certificate)
@@ -150,4 +151,4 @@ def test_they_come_with_the_package() -> None:
     patterns = project["tool"]["setuptools"]["package-data"]["crisp"]
     package = root / "src" / "crisp"
     packed = {path for pattern in patterns for path in package.glob(pattern)}
-    assert {package / "recipes" / "correct" / f"{name}.toml" for name in correction_names()} <= packed
+    assert {package / "recipes" / "correct" / f"{name}.toml" for name in recipe_names("correct")} <= packed

@@ -27,12 +27,11 @@ from crisp.adapt.pseudo_labels import LabelledObject
 from crisp.adapt.recipe import AdaptRecipe
 from crisp.adapt.update import PseudoLabel
 from crisp.data.dataset import Dataset, DetectedMasks
-from crisp.documents import write_json
+from crisp.documents import read_json, write_json
 from crisp.errors import InputError
 from crisp.files import finite, write_whole
 from crisp.model import Model
 from crisp.output.sink import described
-from crisp.sources.frames import read_json
 from crisp.sources.masks import MasksBeside, MaskSource, open_detections
 
 RUN_FILE = "run.json"

@@ -13,9 +13,9 @@ class Info:
         import torch
 
         import crisp
+        from crisp.documents import read_json
         from crisp.networks.checkpoint import load_checkpoint, sha256
         from crisp.shipped import BUNDLED, WEIGHTS
-        from crisp.sources.frames import read_json
 
         print(f"crisp {crisp.__version__}, torch {torch.__version__}")
         gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]

@@ -17,8 +17,8 @@ from jaxtyping import Float, Int, UInt8
 from PIL import Image
 
 from crisp.data.bop.models import read_symmetries
+from crisp.documents import read_json
 from crisp.errors import InputError
-from crisp.sources.frames import read_json
 from crisp.types import Mesh, ObjectModel, Symmetries, TexturedMesh
 
 

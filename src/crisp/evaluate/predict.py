@@ -14,6 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from crisp.data.dataset import Dataset, DetectedMasks, FrameKey
 from crisp.data.layouts import open_dataset
+from crisp.documents import read_json
 from crisp.errors import InputError, ObjectFailure, naming
 from crisp.evaluate.cases import targets_of
 from crisp.evaluate.options import ModelChoice, PredictOptions
@@ -22,7 +23,7 @@ from crisp.output.registry import FRAME_SINKS, SET_SINKS, sinks_named
 from crisp.output.sink import FrameResults, Run, Sinks, described
 from crisp.progress import track
 from crisp.sources.frame_files import FrameFiles
-from crisp.sources.frames import read_detection, read_json
+from crisp.sources.frames import read_detection
 from crisp.sources.masks import MaskSource, open_detections
 from crisp.tracking.tracker import checked_names
 from crisp.types import Detection, Frame, Result

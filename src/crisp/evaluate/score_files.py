@@ -17,12 +17,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from crisp.documents import read_json
 from crisp.errors import InputError
 from crisp.evaluate.metrics import metrics_named
 from crisp.evaluate.metrics.metric import Figure, Metric, ObjectScore, Scored, Summary, Surplus
 from crisp.files import finite, write_whole
 from crisp.output.bop_csv import BopEstimate, bop_csv, file_name
-from crisp.sources.frames import read_json
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,11 +17,11 @@ import numpy as np
 from jaxtyping import Float
 
 import crisp
+from crisp.documents import read_json
 from crisp.errors import InputError, ObjectFailure
 from crisp.files import finite, write_whole
 from crisp.model import Model
 from crisp.shape.mesh import write_ply
-from crisp.sources.frames import read_json
 from crisp.types import CorrectionSummary, Detection, Frame, Mesh, Result
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from crisp.certify.certificate import CertificateConfig
-from crisp.documents import Choices, by_name, load_record, toml_names
+from crisp.documents import Choices, by_name, load_record
 from crisp.errors import InputError
 from crisp.refine.corrector import Corrector, StartSearch
 from crisp.refine.pose_step import CoarseToFine, PoseStep, Se3Step
@@ -19,6 +19,7 @@ from crisp.refine.problem import Kernel, SoftL1, Squares, Truncated
 from crisp.refine.search.known import KnownSearch
 from crisp.refine.shape_step import ActiveShape, HullDescent, ShapeStep
 from crisp.refine.z_step import ZGradientStep
+from crisp.shipped import recipe_names
 
 # Every part of a corrector that a recipe can name: a new one is added here.
 KINDS: Choices = {
@@ -40,11 +41,6 @@ class CorrectionSettings:
 
     corrector: Corrector
     certificate: CertificateConfig | None = None
-
-
-def correction_names() -> list[str]:
-    """Names of the settings that come with the package."""
-    return toml_names(_folder())
 
 
 def load_correction(source: str) -> tuple[Corrector, CertificateConfig | None]:
@@ -86,7 +82,7 @@ def same_correction(label: str, source: str) -> bool:
     """
     if label == correction_label(source):
         return True
-    return label in correction_names() and load_correction(label)[0] == load_correction(source)[0]
+    return label in recipe_names("correct") and load_correction(label)[0] == load_correction(source)[0]
 
 
 def bounds_under(config: CertificateConfig, correct: str) -> CertificateConfig:

@@ -24,10 +24,10 @@ import numpy as np
 
 from crisp.data.bop.writer import BopFrame, BopInstance
 from crisp.data.layout import SceneWriter
+from crisp.documents import read_json
 from crisp.errors import InputError
 from crisp.files import write_whole
 from crisp.progress import track
-from crisp.sources.frames import read_json
 from crisp.synth.config import SynthesisConfig
 from crisp.synth.render.arrangement import Resting, Spacing, Viewpoints
 from crisp.synth.render.looks import look

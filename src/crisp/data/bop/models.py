@@ -11,8 +11,9 @@ import numpy as np
 import trimesh
 
 from crisp.data.dataset import KnownObject
+from crisp.documents import read_json
 from crisp.errors import InputError
-from crisp.sources.frames import numbers, read_json
+from crisp.sources.frames import numbers
 from crisp.types import Mesh, Symmetries
 
 MM_PER_M = 1000.0

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from crisp.documents import read_json
 from crisp.errors import InputError
 from crisp.evaluate.metrics.metric import Figure, Summary
 from crisp.files import finite, write_whole
-from crisp.sources.frames import read_json
 
 
 @dataclass(frozen=True, eq=False)
