@@ -155,7 +155,7 @@ class _Trilinear(torch.autograd.Function):
         return e0 + u * (e1 - e0)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None, None]:
         (slope,) = ctx.saved_tensors
         return grads[0][..., None] * slope, None, None, None
 
