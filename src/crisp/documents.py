@@ -92,11 +92,6 @@ def read_record(
     return build_record(kind, content, where=str(path), choices=choices, strangers=strangers)
 
 
-def toml_names(folder: Path) -> list[str]:
-    """Names of the files of a folder, without their ending."""
-    return sorted(path.stem for path in folder.glob("*.toml"))
-
-
 def load_record(
     kind: type[Record], source: str, *, folder: Path, what: str, choices: Choices | None = None
 ) -> Record:
@@ -110,7 +105,7 @@ def load_record(
     """
     path = Path(source) if source.endswith(".toml") else folder / f"{source}.toml"
     if not path.exists():
-        names = ", ".join(toml_names(folder))
+        names = ", ".join(sorted(found.stem for found in folder.glob("*.toml")))
         raise InputError(f"there is no {what} {source!r}: give a .toml file or one of {names}.")
     return read_toml(path, kind, choices=choices)
 

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from crisp.adapt.recipe import AdaptRecipe, adapt_recipe_names, load_adapt_recipe
+from crisp.adapt.recipe import AdaptRecipe, load_adapt_recipe
 from crisp.errors import InputError
 from crisp.recipes import load_correction
+from crisp.shipped import recipe_names
 
 
-@pytest.mark.parametrize("name", adapt_recipe_names())
+@pytest.mark.parametrize("name", recipe_names("adapt"))
 def test_shipped_recipes_parse(name: str) -> None:
     recipe = load_adapt_recipe(name)
     corrector, _ = load_correction(recipe.correct)

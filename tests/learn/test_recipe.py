@@ -8,8 +8,9 @@ import pytest
 
 from crisp.errors import InputError
 from crisp.learn.joint_stage import restart_factor
-from crisp.learn.recipe import load_recipe, recipe_names
+from crisp.learn.recipe import load_recipe
 from crisp.networks.config import preset
+from crisp.shipped import recipe_names
 
 STAGES = "[decoder]\n[features]\n[heads]\n"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from crisp.documents import at_least, load_record, toml_names
+from crisp.documents import at_least, load_record
 from crisp.errors import InputError
+from crisp.shipped import RECIPES
 
 
 @dataclass(frozen=True)
@@ -87,19 +87,10 @@ class AdaptRecipe:
             raise InputError(f"momentum must be at least 0 and below 1, got {self.momentum}.")
 
 
-def adapt_recipe_names() -> list[str]:
-    """Names of the recipes that come with the package."""
-    return toml_names(_folder())
-
-
 def load_adapt_recipe(source: str) -> AdaptRecipe:
     """A recipe by name or from a TOML file.
 
     Raises:
         InputError: no such recipe, not TOML, an unknown key, or a value that cannot be.
     """
-    return load_record(AdaptRecipe, source, folder=_folder(), what="adaptation recipe")
-
-
-def _folder() -> Path:
-    return Path(__file__).parent.parent / "recipes" / "adapt"
+    return load_record(AdaptRecipe, source, folder=RECIPES / "adapt", what="adaptation recipe")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
-from crisp.documents import above_zero, at_least, at_most, load_record, toml_names
+from crisp.documents import above_zero, at_least, at_most, load_record
 from crisp.errors import InputError
 from crisp.learn.losses import SdfWeights
+from crisp.shipped import RECIPES
 
 LARGEST_SEED = 2**32 - 1
 MOST_WALL_M = 0.008
@@ -230,19 +230,10 @@ class Recipe:
             )
 
 
-def recipe_names() -> list[str]:
-    """Names of the recipes that come with the package."""
-    return toml_names(_folder())
-
-
 def load_recipe(source: str) -> Recipe:
     """A recipe by name or from a TOML file.
 
     Raises:
         InputError: no such recipe, not TOML, an unknown key, or a value of the wrong type.
     """
-    return load_record(Recipe, source, folder=_folder(), what="recipe")
-
-
-def _folder() -> Path:
-    return Path(__file__).parent.parent / "recipes"
+    return load_record(Recipe, source, folder=RECIPES, what="recipe")

@@ -19,7 +19,7 @@ from crisp.refine.problem import Kernel, SoftL1, Squares, Truncated
 from crisp.refine.search.known import KnownSearch
 from crisp.refine.shape_step import ActiveShape, HullDescent, ShapeStep
 from crisp.refine.z_step import ZGradientStep
-from crisp.shipped import recipe_names
+from crisp.shipped import RECIPES, recipe_names
 
 # Every part of a corrector that a recipe can name: a new one is added here.
 KINDS: Choices = {
@@ -54,7 +54,7 @@ def load_correction(source: str) -> tuple[Corrector, CertificateConfig | None]:
             contradict each other.
     """
     found = load_record(
-        CorrectionSettings, source, folder=_folder(), what="correction setting", choices=KINDS
+        CorrectionSettings, source, folder=RECIPES / "correct", what="correction setting", choices=KINDS
     )
     return found.corrector, found.certificate
 
@@ -105,7 +105,3 @@ def bounds_under(config: CertificateConfig, correct: str) -> CertificateConfig:
         withheld=f'the bounds were measured with "{measured}", not with "{correct}": '
         f"run crisp calibrate --correct {correct}.",
     )
-
-
-def _folder() -> Path:
-    return Path(__file__).parent / "correct"
