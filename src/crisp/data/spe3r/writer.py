@@ -61,10 +61,6 @@ class Spe3rWriter:
         }
         write_whole(self.root / "camera.json", (json.dumps(content, indent=1) + "\n").encode())
 
-    def has_satellite(self, name: str) -> bool:
-        """Whether the satellite is there, complete."""
-        return (self.root / name).is_dir()
-
     def write_satellite(self, model: ObjectModel, frames: Iterable[BopFrame]) -> None:
         """Write one satellite, whose largest side becomes 1; the frames' numbers are the images'.
 
